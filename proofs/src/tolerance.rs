@@ -1,0 +1,83 @@
+//! How much rounding each statement is allowed: the only place where tests take a tolerance from.
+
+/// An allowance for rounding, with its reason.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// The name used in `STATEMENTS.md`.
+    pub name: &'static str,
+    /// Allowed error per unit of the scale that the test states.
+    pub relative: f64,
+    /// Why it is this large and no larger.
+    pub reason: &'static str,
+}
+
+impl Tolerance {
+    /// Whether `found` is `exact` within the allowance at the given scale.
+    pub fn equal(&self, found: f64, exact: f64, scale: f64) -> bool {
+        found == exact || (found - exact).abs() <= self.relative * scale
+    }
+
+    /// Whether `margin` ≥ 0 within the allowance at the given scale.
+    pub fn holds(&self, margin: f64, scale: f64) -> bool {
+        margin >= -self.relative * scale
+    }
+}
+
+/// No allowance: the claim holds in rounded numbers as it stands.
+pub const EXACT: Tolerance = Tolerance {
+    name: "EXACT",
+    relative: 0.0,
+    reason: "the computation is arranged so that signs survive rounding",
+};
+
+/// Matrix identities in f64.
+pub const ALGEBRA: Tolerance = Tolerance {
+    name: "ALGEBRA",
+    relative: 1e-14,
+    reason: "sums of fewer than 40 products, each with a few roundings of 1.1e-16",
+};
+
+/// Log-probabilities after one step, against the oracle on logits.
+pub const GROWTH: Tolerance = Tolerance {
+    name: "GROWTH",
+    relative: 4e-15,
+    reason: "two log-softmaxes and z + s·v, each rounded at the size of z and s: the scale",
+};
+
+/// A remainder computed as a small number, against a difference of large ones.
+pub const REMAINDER: Tolerance = Tolerance {
+    name: "REMAINDER",
+    relative: 1e-14,
+    reason: "the oracle subtracts log-probabilities of the scale's size",
+};
+
+/// Slopes measured on a log–log plot.
+pub const SLOPE: Tolerance = Tolerance {
+    name: "SLOPE",
+    relative: 0.02,
+    reason: "the next order of the expansion contributes O(s) to the slope at s = 1e-3",
+};
+
+/// Digits quoted in the literature.
+pub const QUOTED: Tolerance = Tolerance {
+    name: "QUOTED",
+    relative: 0.501,
+    reason: "half a unit of the last printed digit, which is the scale",
+};
+
+/// Statistics of one row from the fast sweeps in f64.
+pub const SWEEP_F64: Tolerance = Tolerance {
+    name: "SWEEP_F64",
+    relative: 4e-15,
+    reason: "z − max is rounded at the scale, the exponential is within 2 ulp, the oracle likewise",
+};
+
+/// Statistics of one row from the fast sweeps in f32.
+pub const SWEEP_F32: Tolerance = Tolerance {
+    name: "SWEEP_F32",
+    relative: 5e-7,
+    reason: "as SWEEP_F64 with an epsilon of 1.2e-7, against an exact oracle",
+};
+
+/// All tolerances.
+pub const TABLE: [Tolerance; 8] = [EXACT, ALGEBRA, GROWTH, REMAINDER, SLOPE, QUOTED, SWEEP_F64, SWEEP_F32];

@@ -1,0 +1,107 @@
+//! `STATEMENTS.md`, the tests and the table of tolerances say the same.
+
+use ldyn_proofs::tolerance::TABLE;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const KINDS: [&str; 4] = ["exact", "first-order", "false", "numeric"];
+
+struct Row {
+    id: String,
+    test: String,
+    tolerance: String,
+}
+
+fn page() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("STATEMENTS.md")).unwrap()
+}
+
+/// The cells of a Markdown table row; `\|` is a bar within a cell.
+fn cells(line: &str) -> Vec<String> {
+    let line = line.trim().trim_matches('|').replace("\\|", "\u{1}");
+    line.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()
+}
+
+fn rows() -> Vec<Row> {
+    let page = page();
+    let lines = page.lines().filter(|line| KINDS.iter().any(|kind| line.starts_with(&format!("| {kind}/"))));
+    lines
+        .map(|line| match cells(line).as_slice() {
+            [id, _, _, _, test, tolerance] => {
+                Row { id: id.clone(), test: test.trim_matches('`').into(), tolerance: tolerance.clone() }
+            }
+            other => panic!("a statement has 6 cells, found {}: {line}", other.len()),
+        })
+        .collect()
+}
+
+/// `file::function` of every test beside this one.
+fn tests() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.extension().is_none_or(|e| e != "rs") || file == "index" {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        for after in source.split("#[test]").skip(1) {
+            let (_, name) = after.split_once("fn ").unwrap();
+            let name = name.split(|c: char| c != '_' && !c.is_alphanumeric()).next().unwrap();
+            found.insert(format!("{file}::{name}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_statement_has_a_test_and_every_test_a_statement() {
+    let stated: BTreeSet<String> = rows().into_iter().map(|row| row.test).collect();
+    let tests = tests();
+    let untested: Vec<_> = stated.difference(&tests).collect();
+    let unstated: Vec<_> = tests.difference(&stated).collect();
+    assert!(untested.is_empty(), "in STATEMENTS.md, but no such test: {untested:?}");
+    assert!(unstated.is_empty(), "a test without a row in STATEMENTS.md: {unstated:?}");
+}
+
+#[test]
+fn every_id_is_unique_and_every_table_row_has_a_kind() {
+    let rows = rows();
+    let ids: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(ids.len(), rows.len(), "an id stands twice");
+    let with_test = page().lines().filter(|line| line.contains("` | ") && line.contains("::")).count();
+    assert_eq!(with_test, rows.len(), "a row's id starts with none of {KINDS:?}");
+}
+
+#[test]
+fn every_statement_names_a_tolerance_that_its_test_uses() {
+    for row in rows() {
+        assert!(TABLE.iter().any(|t| t.name == row.tolerance), "{}: no tolerance {}", row.id, row.tolerance);
+        let (file, name) = row.test.split_once("::").unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(format!("{file}.rs"));
+        let source = fs::read_to_string(path).unwrap();
+        let body = source.split_once(&format!("fn {name}(")).map_or("", |(_, after)| after);
+        let body = body.split("#[test]").next().unwrap();
+        let through_helper = row.tolerance == "QUOTED" && body.contains("assert_quoted");
+        let by_sign = row.tolerance == "EXACT";
+        assert!(
+            body.contains(&format!("{}.", row.tolerance))
+                || body.contains(&format!(", {})", row.tolerance))
+                || through_helper
+                || by_sign,
+            "{}: {name} does not use {}",
+            row.id,
+            row.tolerance
+        );
+    }
+}
+
+#[test]
+fn the_table_of_tolerances_is_the_one_in_use() {
+    let page = page();
+    let (_, written) = page.split_once("| name | relative | reason |\n|---|---|---|\n").unwrap();
+    let rendered: String =
+        TABLE.iter().map(|t| format!("| {} | {:e} | {} |\n", t.name, t.relative, t.reason)).collect();
+    assert_eq!(written, rendered, "write the table of src/tolerance.rs at the end of STATEMENTS.md");
+}

@@ -1,0 +1,31 @@
+use crate::progress::Progress;
+use crate::{config, demo};
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+
+/// The main job on an embedded default: a small base model, SFT, DPO, every
+/// response kind probed, and a report.
+///
+/// Example: ldyn demo --output demo-run --seed 2
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder that receives corpus, study file, models, records and report.
+    #[arg(long, short, default_value = "ldyn-demo")]
+    output: PathBuf,
+    /// Seed of the corpus, the initial weights and the data order.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Override a key of the study: `a.b=value`. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
+    if args.output.exists() {
+        bail!("{} exists already: remove it or name another folder with --output", args.output.display())
+    }
+    let study = demo::materialise(&args.output, args.seed)
+        .with_context(|| format!("writing the demo's files to {}", args.output.display()))?;
+    progress.say(&format!("corpus and study file written to {}", args.output.display()));
+    super::run::finish(&config::load(&study, &args.set)?, progress)
+}

@@ -1,0 +1,64 @@
+//! The command line: one file a verb.
+
+mod demo;
+mod generate;
+mod pretrain;
+mod probe;
+mod report;
+mod run;
+mod selftest;
+mod train;
+
+use crate::progress::Progress;
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Finetune Pythia and Qwen models and watch what every step does to every kind of response.
+///
+/// Exit status: 0 when done, 1 on failure, 2 on a wrong command line.
+#[derive(Debug, Parser)]
+#[command(name = "ldyn", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Threads to compute with [default: all cores].
+    #[arg(long, global = true)]
+    threads: Option<usize>,
+    /// No progress on standard error.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Demo(demo::Args),
+    Run(run::Args),
+    Train(train::Args),
+    Pretrain(pretrain::Args),
+    Probe(probe::Args),
+    Generate(generate::Args),
+    Report(report::Args),
+    Selftest(selftest::Args),
+}
+
+/// Runs the parsed command line.
+///
+/// # Errors
+/// Whatever the verb meets.
+pub fn run(cli: Cli) -> Result<()> {
+    if let Some(threads) = cli.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        pool.with_context(|| format!("--threads {threads}"))?;
+    }
+    let progress = if cli.quiet { Progress::Quiet } else { Progress::Shown };
+    match cli.verb {
+        Verb::Demo(args) => demo::run(&args, &progress),
+        Verb::Run(args) => run::run(&args, &progress),
+        Verb::Train(args) => train::run(&args, &progress),
+        Verb::Pretrain(args) => pretrain::run(&args, &progress),
+        Verb::Probe(args) => probe::run(&args, &progress),
+        Verb::Generate(args) => generate::run(&args),
+        Verb::Report(args) => report::run(&args),
+        Verb::Selftest(args) => selftest::run(&args),
+    }
+}

@@ -1,0 +1,186 @@
+//! Chat templates: a conversation as the text that a chat model was trained on.
+
+use super::folder;
+use anyhow::{Context, Result, bail};
+use minijinja::{Environment, ErrorKind, syntax::SyntaxConfig};
+use serde_json::Value;
+use std::path::Path;
+
+/// Work that one rendering may do (instructions, and 64 bytes of output each).
+const FUEL: u64 = 5_000_000;
+const NAME: &str = "chat_template";
+
+/// The Jinja chat template of a model folder, rendered as transformers does:
+/// `trim_blocks`, `lstrip_blocks`, Python's string methods, `raise_exception`,
+/// `bos_token` and `eos_token`. There is no clock (`strftime_now` is undefined),
+/// so the same data always gives the same text.
+#[derive(Clone)]
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    bos_token: Option<String>,
+    eos_token: Option<String>,
+}
+
+impl std::fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChatTemplate").field("eos_token", &self.eos_token).finish_non_exhaustive()
+    }
+}
+
+impl ChatTemplate {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// A syntax error, with its line in the template.
+    pub fn new(source: &str, bos_token: Option<String>, eos_token: Option<String>) -> Result<Self> {
+        let mut environment = Environment::new();
+        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+        environment.set_fuel(Some(FUEL));
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", |message: String| -> Result<String, _> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+        });
+        environment.add_template_owned(NAME, source.to_owned()).context("the chat template is broken")?;
+        Ok(Self { environment, bos_token, eos_token })
+    }
+
+    /// The template of a model folder: `chat_template.jinja`, else `chat_template`
+    /// in `tokenizer_config.json` (the one named `default` where there are several).
+    /// `None` where the folder has neither.
+    ///
+    /// # Errors
+    /// A broken file or template.
+    pub fn load(folder: &Path) -> Result<Option<Self>> {
+        let config = folder::json(folder, folder::TOKENIZER_CONFIG)?.unwrap_or_default();
+        let file = folder.join("chat_template.jinja");
+        let source = match std::fs::read_to_string(&file) {
+            Ok(source) => Some(source),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => configured(&config),
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", file.display())),
+        };
+        let Some(source) = source else { return Ok(None) };
+        let token = |name| folder::special_token(&config, name);
+        Self::new(&source, token("bos_token"), token("eos_token"))
+            .map(Some)
+            .with_context(|| format!("in {}", folder.display()))
+    }
+
+    /// The layout of Anthropic's HH data, for base models that have no template:
+    /// `\n\nHuman: …\n\nAssistant: …`. A system message stands first, as it is.
+    ///
+    /// # Errors
+    /// Never in practice: the template is a constant.
+    pub fn hh() -> Result<Self> {
+        Self::new(
+            "{% for m in messages %}\
+             {% if m.role == 'system' %}{{ m.content }}\
+             {% elif m.role == 'assistant' %}{{ '\n\nAssistant: ' + m.content }}\
+             {% else %}{{ '\n\nHuman: ' + m.content }}{% endif %}\
+             {% endfor %}\
+             {% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}",
+            None,
+            None,
+        )
+    }
+
+    /// The end-of-sequence token that the template may write.
+    pub fn eos_token(&self) -> Option<&str> {
+        self.eos_token.as_deref()
+    }
+
+    /// The text of `messages` (objects with `role` and `content`).
+    ///
+    /// # Errors
+    /// The template refuses the conversation or runs too long.
+    pub fn render(&self, messages: &[Value], add_generation_prompt: bool) -> Result<String> {
+        let context = minijinja::context! {
+            messages => messages.iter().map(jinja).collect::<Vec<_>>(),
+            add_generation_prompt,
+            bos_token => self.bos_token.as_deref().unwrap_or_default(),
+            eos_token => self.eos_token.as_deref().unwrap_or_default(),
+        };
+        match self.environment.get_template(NAME).and_then(|template| template.render(context)) {
+            Ok(text) => Ok(text),
+            Err(e) if e.kind() == ErrorKind::OutOfFuel => bail!("the chat template does not come to an end"),
+            Err(e) => bail!("the chat template refuses the conversation: {e}"),
+        }
+    }
+}
+
+/// A JSON value as the template sees it.
+fn jinja(value: &Value) -> minijinja::Value {
+    match value {
+        Value::Null => ().into(),
+        Value::Bool(b) => (*b).into(),
+        Value::Number(n) => match n.as_i64() {
+            Some(n) => n.into(),
+            None => n.as_f64().into(),
+        },
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => items.iter().map(jinja).collect::<Vec<_>>().into(),
+        Value::Object(map) => minijinja::Value::from_pairs(map.iter().map(|(k, v)| (k.as_str(), jinja(v)))),
+    }
+}
+
+/// `chat_template` of a tokenizer configuration: a string, or a list of named ones.
+fn configured(config: &Value) -> Option<String> {
+    let template = config.get("chat_template")?;
+    let named = || {
+        let list = template.as_array()?;
+        let default = list.iter().find(|t| t.get("name").and_then(Value::as_str) == Some("default"))?;
+        default.get("template")?.as_str()
+    };
+    template.as_str().or_else(named).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn talk() -> Vec<Value> {
+        vec![json!({"role": "user", "content": "Hi <b>"}), json!({"role": "assistant", "content": "Yes"})]
+    }
+
+    #[test]
+    fn the_hh_template_writes_the_markers_of_the_data() {
+        let template = ChatTemplate::hh().unwrap();
+        let text = template.render(&talk(), false).unwrap();
+        assert_eq!(text, "\n\nHuman: Hi <b>\n\nAssistant: Yes");
+        let prompt = template.render(&talk()[..1], true).unwrap();
+        assert_eq!(prompt, "\n\nHuman: Hi <b>\n\nAssistant:");
+    }
+
+    #[test]
+    fn blocks_leave_no_white_space_and_python_methods_work() {
+        let source = "{% for m in messages %}\n    {% if m['role'].startswith('u') %}\n{{ m['content'].strip() + '|' }}\n    {% endif %}\n{% endfor %}\n{{ eos_token }}";
+        let template = ChatTemplate::new(source, None, Some("</s>".into())).unwrap();
+        assert_eq!(template.render(&talk(), false).unwrap(), "Hi <b>|\n</s>");
+    }
+
+    #[test]
+    fn a_template_that_refuses_or_never_ends_is_an_error() {
+        let template = ChatTemplate::new("{{ raise_exception('no system role') }}", None, None).unwrap();
+        let message = format!("{:#}", template.render(&talk(), false).unwrap_err());
+        assert!(message.contains("no system role"), "{message}");
+        let endless =
+            "{% for a in range(9999) %}{% for b in range(9999) %}{{ a * b }}{% endfor %}{% endfor %}";
+        let template = ChatTemplate::new(endless, None, None).unwrap();
+        let message = format!("{:#}", template.render(&talk(), false).unwrap_err());
+        assert!(message.contains("does not come to an end"), "{message}");
+        assert!(ChatTemplate::new("{% if %}", None, None).is_err());
+    }
+
+    #[test]
+    fn a_folder_gives_its_template_from_either_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(ChatTemplate::load(folder.path()).unwrap().is_none());
+        let config = json!({"eos_token": {"content": "<e>"},
+            "chat_template": [{"name": "tool_use", "template": "no"}, {"name": "default", "template": "A{{ eos_token }}"}]});
+        std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+        let render = || ChatTemplate::load(folder.path()).unwrap().unwrap().render(&talk(), false).unwrap();
+        assert_eq!(render(), "A<e>");
+        std::fs::write(folder.path().join("chat_template.jinja"), "B{{ eos_token }}").unwrap();
+        assert_eq!(render(), "B<e>");
+    }
+}

@@ -1,0 +1,29 @@
+//! The study file of the demo.
+
+use super::{HELD_OUT, PRETRAIN, SHAPE, TRAIN};
+use crate::config;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// Name of the study file within the demo's folder.
+pub const STUDY: &str = "study.toml";
+
+/// Writes [`STUDY`] with paths into `folder`, and returns its path.
+///
+/// # Errors
+/// A folder whose path is not Unicode, or a failed write.
+pub(super) fn write_study(folder: &Path, seed: u64) -> Result<PathBuf> {
+    let path = |name: &str| toml::Value::try_from(folder.join(name)).map(|v| v.to_string());
+    let overrides = [
+        format!("seed={seed}"),
+        format!("output={}", path("run")?),
+        format!("model.config={}", path(&format!("{SHAPE}/config.json"))?),
+        format!("data.train={}", path(TRAIN)?),
+        format!("data.held_out={}", path(HELD_OUT)?),
+        format!("stages.pretrain.text={}", path(PRETRAIN)?),
+    ];
+    let study = config::parse(include_str!("study.toml"), &overrides)?;
+    let file = folder.join(STUDY);
+    std::fs::write(&file, study.to_toml()?).with_context(|| format!("writing {}", file.display()))?;
+    Ok(file)
+}

@@ -1,0 +1,25 @@
+//! The only place that chooses a device.
+
+use anyhow::{Result, bail};
+use candle_core::Device;
+
+/// Opens the device called `cpu`, `cuda` or `cuda:N`.
+///
+/// # Errors
+/// An unknown name, or `cuda` in a build without it or on a machine without a GPU.
+pub fn open(name: &str) -> Result<Device> {
+    match name.split_once(':').unwrap_or((name, "0")) {
+        ("cpu", "0") => Ok(Device::Cpu),
+        ("cuda", ordinal) => {
+            let Ok(ordinal) = ordinal.parse() else {
+                bail!("device `{name}`: `{ordinal}` is not a number; write `cuda` or `cuda:0`")
+            };
+            Device::new_cuda(ordinal).map_err(|e| {
+                anyhow::anyhow!(
+                    "cannot open device `{name}`: {e}; build with `--features cuda` on a machine with an NVIDIA GPU, or use `cpu`"
+                )
+            })
+        }
+        _ => bail!("unknown device `{name}`: use `cpu`, `cuda` or `cuda:N`"),
+    }
+}

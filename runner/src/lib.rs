@@ -1,0 +1,18 @@
+//! Finetune Pythia and Qwen models and watch what every step does to every kind of response.
+
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod demo;
+pub mod device;
+pub mod generate;
+pub mod model;
+pub mod probe;
+pub mod progress;
+pub mod record;
+pub mod report;
+pub mod score;
+pub mod seed;
+pub mod study;
+pub mod train;
+pub mod value;

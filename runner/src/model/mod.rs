@@ -1,0 +1,283 @@
+//! Language models: GPT-NeoX (all of Pythia) and Qwen2 (all of Qwen1.5 and
+//! the dense Qwen2), each written once over [`Value`](crate::value::Value),
+//! read from and written to Hugging Face's folder layout.
+//!
+//! The forward pass is computed without dropout. Batches are packed rows
+//! without padding, see [`Layout`](crate::value::Layout); a prompt that
+//! several responses share is computed once.
+
+mod check;
+mod config;
+pub mod gpt_neox;
+mod layers;
+mod load;
+pub mod qwen2;
+mod save;
+
+pub use check::{GradientCheck, TensorCheck, gradient_check, self_test};
+pub use config::{Architecture, CONFIG, GptNeoX, ModelConfig};
+pub use layers::Lookup;
+
+use crate::value::{Dual, Layout, Value};
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{DType, Device, Tensor, Var};
+use layers::{Parameters, Start};
+use rand::Rng;
+use safetensors::View;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A language model with its weights.
+#[derive(Debug)]
+pub struct Model {
+    /// Shape and arithmetic.
+    pub config: ModelConfig,
+    params: BTreeMap<String, Var>,
+    device: Device,
+    dtype: DType,
+}
+
+impl Model {
+    /// Reads a Hugging Face model folder; weights are converted to `dtype`.
+    ///
+    /// # Errors
+    /// A folder that is missing, incomplete, damaged or of an unsupported model: the message
+    /// names the file, the key or the tensor, and what to do.
+    pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        let config = ModelConfig::load(folder)?;
+        let expected = load::Expected {
+            shapes: config.parameters().0.into_iter().map(|p| (p.name, p.shape)).collect(),
+            buffers: match config.architecture {
+                Architecture::GptNeoX(_) => &gpt_neox::BUFFERS,
+                Architecture::Qwen2 => &qwen2::BUFFERS,
+            },
+            tied: config.tied.then(|| config.head_and_embedding()),
+        };
+        let params = load::weights(folder, &expected, dtype, device)?;
+        Ok(Self { config, params, device: device.clone(), dtype })
+    }
+
+    /// A model with fresh weights as transformers draws them: normal with `initializer_range`
+    /// for matrices, 0 for biases, 1 for norms. The draws do not depend on `dtype`.
+    ///
+    /// # Errors
+    /// A device that cannot hold the weights.
+    pub fn init(config: ModelConfig, dtype: DType, device: &Device, rng: &mut impl Rng) -> Result<Self> {
+        let mut params = BTreeMap::new();
+        for parameter in config.parameters().0 {
+            let n = parameter.shape.iter().product();
+            let values = match parameter.start {
+                Start::Normal => normal(n, config.initializer_range, rng),
+                Start::Zeros => vec![0.0; n],
+                Start::Ones => vec![1.0; n],
+            };
+            let tensor = Tensor::from_vec(values, parameter.shape, &Device::Cpu)?;
+            let tensor = tensor.to_dtype(dtype)?.to_device(device)?;
+            params.insert(parameter.name, Var::from_tensor(&tensor)?);
+        }
+        Ok(Self { config, params, device: device.clone(), dtype })
+    }
+
+    /// A model of its own with the same weights.
+    ///
+    /// # Errors
+    /// A device that cannot hold the weights twice.
+    pub fn copy(&self) -> Result<Self> {
+        let params = self
+            .params
+            .iter()
+            .map(|(name, var)| Ok((name.clone(), Var::from_tensor(&var.as_detached_tensor().copy()?)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self { config: self.config.clone(), params, device: self.device.clone(), dtype: self.dtype })
+    }
+
+    /// Every parameter with its name in Hugging Face's files, sorted by name. A tied head is
+    /// the embedding and comes once.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.params.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// Number of weights.
+    pub fn n_parameters(&self) -> usize {
+        self.params.values().map(|var| var.elem_count()).sum()
+    }
+
+    /// Number of token ids V, which may exceed the tokenizer's.
+    pub fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    /// Longest sequence, prompt and response together.
+    pub fn max_positions(&self) -> usize {
+        self.config.max_positions
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Type of weights and activations.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The model in words, such as `gpt_neox, 6 layers, hidden 128, 14.1 M parameters`.
+    pub fn describe(&self) -> String {
+        let n = self.n_parameters() as f64;
+        let (n, unit) = match n {
+            n if n < 1e6 => (n / 1e3, "k"),
+            n if n < 1e9 => (n / 1e6, "M"),
+            n => (n / 1e9, "G"),
+        };
+        let c = &self.config;
+        format!("{}, {} layers, hidden {}, {n:.1} {unit} parameters", c.model_type(), c.layers, c.hidden_size)
+    }
+
+    /// Hidden rows `[N, d]` after the last norm, with the graph for a backward pass.
+    ///
+    /// # Errors
+    /// `ids` do not fit `layout`, the vocabulary or the longest sequence.
+    pub fn hidden(&self, ids: &[u32], layout: &Layout) -> Result<Tensor> {
+        self.forward(&|name| Ok(self.var(name)?.as_tensor().clone()), ids, layout)
+    }
+
+    /// [`Model::hidden`] without a graph: activations are freed as soon as they are used.
+    ///
+    /// # Errors
+    /// As [`Model::hidden`].
+    pub fn hidden_detached(&self, ids: &[u32], layout: &Layout) -> Result<Tensor> {
+        self.forward(&|name| Ok(self.var(name)?.as_detached_tensor()), ids, layout)
+    }
+
+    /// The head `[V, d]` (the embedding where they are tied), with the graph.
+    ///
+    /// # Errors
+    /// None for a model that was loaded or initialised.
+    pub fn head(&self) -> Result<Tensor> {
+        Ok(self.var(self.config.head())?.as_tensor().clone())
+    }
+
+    /// [`Model::head`] without a graph. It shows the weights as they are, updates included.
+    ///
+    /// # Errors
+    /// As [`Model::head`].
+    pub fn head_detached(&self) -> Result<Tensor> {
+        Ok(self.head()?.detach())
+    }
+
+    /// Logits `[N, V]` of every row, without a graph. For tests and generation; scoring never
+    /// holds them all.
+    ///
+    /// # Errors
+    /// As [`Model::hidden`].
+    pub fn logits(&self, ids: &[u32], layout: &Layout) -> Result<Tensor> {
+        self.hidden_detached(ids, layout)?.linear(&self.head_detached()?, None)
+    }
+
+    /// Hidden rows `[N, d]` and head `[V, d]` with their derivatives along `tangents`, which
+    /// maps names to directions of the parameters' shapes; absent names do not move. No graph is
+    /// kept.
+    ///
+    /// # Errors
+    /// A tangent without a parameter or of another shape, or as [`Model::hidden`].
+    pub fn duals(
+        &self,
+        tangents: &BTreeMap<String, Tensor>,
+        ids: &[u32],
+        layout: &Layout,
+    ) -> Result<(Dual, Dual)> {
+        for name in tangents.keys() {
+            self.var(name)?;
+        }
+        let params = |name: &str| {
+            Dual::new(self.var(name)?, tangents.get(name))
+                .with_context(|| format!("in the direction of parameter `{name}`"))
+        };
+        Ok((self.forward(&params, ids, layout)?, params(self.config.head())?))
+    }
+
+    /// SHA-256 over names, types, shapes and bytes of the weights, hexadecimal.
+    ///
+    /// # Errors
+    /// Weights that cannot be fetched from their device.
+    pub fn sha256(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for (name, var) in self.parameters() {
+            hash.update(format!("{name} {:?} {:?}\n", var.dtype(), var.dims()));
+            hash.update(bytes(var)?);
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn var(&self, name: &str) -> Result<&Var> {
+        self.params.get(name).with_context(|| format!("the model has no parameter `{name}`"))
+    }
+
+    fn forward<V: Value>(&self, params: &Lookup<V>, ids: &[u32], layout: &Layout) -> Result<V> {
+        let n = layout.n_rows();
+        ensure!(n > 0 && ids.len() == n, "{} token ids for a layout of {n} rows", ids.len());
+        if let Some(row) = ids.iter().position(|&id| id as usize >= self.config.vocab_size) {
+            bail!(
+                "token id {} in row {row}, but the model has {} ids: the tokenizer is of another model",
+                ids[row],
+                self.config.vocab_size
+            )
+        }
+        let longest = layout.spans().iter().map(|span| layout.offset(span) + span.len).max().unwrap_or(0);
+        ensure!(
+            longest <= self.config.max_positions,
+            "a sequence of {longest} tokens, but the model reads at most {} (`max_position_embeddings`): cut it shorter",
+            self.config.max_positions
+        );
+        let ids = Tensor::new(ids, &self.device)?;
+        match self.config.architecture {
+            Architecture::GptNeoX(switches) => gpt_neox::hidden(&self.config, switches, params, &ids, layout),
+            Architecture::Qwen2 => qwen2::hidden(&self.config, params, &ids, layout),
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Every parameter, from the embedding to the head.
+    fn parameters(&self) -> Parameters {
+        match self.architecture {
+            Architecture::GptNeoX(switches) => gpt_neox::parameters(self, switches),
+            Architecture::Qwen2 => qwen2::parameters(self),
+        }
+    }
+
+    fn head_and_embedding(&self) -> (&'static str, &'static str) {
+        match self.architecture {
+            Architecture::GptNeoX(_) => (gpt_neox::HEAD, gpt_neox::EMBEDDING),
+            Architecture::Qwen2 => (qwen2::HEAD, qwen2::EMBEDDING),
+        }
+    }
+
+    /// Name of the parameter that is the head.
+    fn head(&self) -> &'static str {
+        let (head, embedding) = self.head_and_embedding();
+        if self.tied { embedding } else { head }
+    }
+}
+
+/// The numbers of a tensor as little-endian bytes, row-major.
+fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
+    Ok(View::data(&tensor.to_device(&Device::Cpu)?.contiguous()?).into_owned())
+}
+
+/// `n` draws from a normal distribution with mean 0 (Box and Muller's transformation).
+fn normal(n: usize, deviation: f64, rng: &mut impl Rng) -> Vec<f64> {
+    let mut values = Vec::with_capacity(n + 1);
+    while values.len() < n {
+        let radius = deviation * (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+        let (sin, cos) = (std::f64::consts::TAU * rng.random::<f64>()).sin_cos();
+        values.extend([radius * cos, radius * sin]);
+    }
+    values.truncate(n);
+    values
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Qwen2, the architecture of Qwen1.5 and of the dense Qwen2 models.
+//! Parameters have their names in Hugging Face's files.
+
+use super::config::ModelConfig;
+use super::layers::{Lookup, Module, Parameters};
+use crate::value::{Layout, Value};
+use anyhow::Result;
+use candle_core::Tensor;
+
+pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(super) const HEAD: &str = "lm_head.weight";
+/// Ends of the names of buffers that old files carry and nobody reads.
+pub(super) const BUFFERS: [&str; 1] = [".self_attn.rotary_emb.inv_freq"];
+
+/// Hidden rows `[N, d]` after the last norm, for `ids` (u32 `[N]`) packed as `layout` says.
+///
+/// # Errors
+/// A parameter that `params` does not know, or a failed operation.
+pub fn hidden<V: Value>(
+    config: &ModelConfig,
+    params: &Lookup<V>,
+    ids: &Tensor,
+    layout: &Layout,
+) -> Result<V> {
+    let eps = config.norm_eps;
+    let model = Module::new(params, "model".into());
+    let mut x = model.embed("embed_tokens", ids)?;
+    for layer in 0..config.layers {
+        let m = Module::new(params, format!("model.layers.{layer}"));
+        let normed = m.rms_norm("input_layernorm", eps, &x)?;
+        let query = m.linear("self_attn.q_proj", true, &normed)?;
+        let key = m.linear("self_attn.k_proj", true, &normed)?;
+        let value = m.linear("self_attn.v_proj", true, &normed)?;
+        let attended = V::concat(&[&query, &key, &value])?.attention(&config.attention, layout)?;
+        x = x.add(&m.linear("self_attn.o_proj", false, &attended)?)?;
+        let normed = m.rms_norm("post_attention_layernorm", eps, &x)?;
+        let gate = m.linear("mlp.gate_proj", false, &normed)?.activate(config.activation)?;
+        let inner = gate.mul(&m.linear("mlp.up_proj", false, &normed)?)?;
+        x = x.add(&m.linear("mlp.down_proj", false, &inner)?)?;
+    }
+    model.rms_norm("norm", eps, &x)
+}
+
+/// Every parameter, from the embedding to the head.
+pub(super) fn parameters(config: &ModelConfig) -> Parameters {
+    let (d, inner) = (config.hidden_size, config.intermediate_size);
+    let queries = config.attention.heads * config.attention.head_dim;
+    let keys = config.attention.kv_heads * config.attention.head_dim;
+    let mut list = Parameters::default();
+    list.matrix("model.embed_tokens", config.vocab_size, d);
+    for layer in 0..config.layers {
+        let at = |name: &str| format!("model.layers.{layer}.{name}");
+        list.rms_norm(&at("input_layernorm"), d);
+        list.linear(&at("self_attn.q_proj"), queries, d, true);
+        list.linear(&at("self_attn.k_proj"), keys, d, true);
+        list.linear(&at("self_attn.v_proj"), keys, d, true);
+        list.linear(&at("self_attn.o_proj"), d, queries, false);
+        list.rms_norm(&at("post_attention_layernorm"), d);
+        list.linear(&at("mlp.gate_proj"), inner, d, false);
+        list.linear(&at("mlp.up_proj"), inner, d, false);
+        list.linear(&at("mlp.down_proj"), d, inner, false);
+    }
+    list.rms_norm("model.norm", d);
+    if !config.tied {
+        list.matrix("lm_head", config.vocab_size, d);
+    }
+    list
+}

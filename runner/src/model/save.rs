@@ -1,0 +1,113 @@
+//! A model folder that `transformers` loads, written whole or not at all.
+
+use super::load::{INDEX, WEIGHTS};
+use super::{CONFIG, Model};
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{DType, Tensor};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+/// Files beside config and weights that are copied along when the source has them.
+const ASSETS: [&str; 10] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+];
+
+impl Model {
+    /// Writes the model folder `folder` with weights as f32, and copies the tokenizer's files
+    /// from the folder `assets`.
+    ///
+    /// # Errors
+    /// As [`Model::save_as`].
+    pub fn save(&self, folder: &Path, assets: Option<&Path>) -> Result<()> {
+        self.save_as(folder, assets, DType::F32)
+    }
+
+    /// [`Model::save`] with weights as `dtype`: f32, f16, bf16 or f64.
+    ///
+    /// Everything is written to a folder beside `folder` that takes its name at the end, so
+    /// `folder` never holds half a model. A tied head is not written twice.
+    ///
+    /// # Errors
+    /// `folder` exists and is not empty, `assets` is no folder, `dtype` is none of the four, or a
+    /// failed write; nothing is left behind.
+    pub fn save_as(&self, folder: &Path, assets: Option<&Path>, dtype: DType) -> Result<()> {
+        let config = self.config.to_json(dtype)?;
+        if let Some(assets) = assets {
+            ensure!(assets.is_dir(), "there is no folder {} to copy the tokenizer from", assets.display());
+        }
+        refuse_to_overwrite(folder)?;
+        let Some(name) = folder.file_name() else {
+            bail!("{} is no name for a model folder: choose another", folder.display())
+        };
+        let partial = folder.with_file_name(format!(".{}.partial", name.to_string_lossy()));
+        // What a killed run left here is incomplete by construction.
+        remove(&partial)?;
+        let written = self.write(&partial, &config, assets, dtype).and_then(|()| {
+            if folder.exists() {
+                fs::remove_dir(folder)?;
+            }
+            Ok(fs::rename(&partial, folder)?)
+        });
+        if written.is_err() {
+            // The first error is the one to show.
+            let _ = remove(&partial);
+        }
+        written.with_context(|| format!("cannot write the model folder {}", folder.display()))
+    }
+
+    fn write(&self, folder: &Path, config: &str, assets: Option<&Path>, dtype: DType) -> Result<()> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join(CONFIG), config)?;
+        let tensors = self
+            .parameters()
+            .map(|(name, var)| Ok((name, var.as_detached_tensor().to_dtype(dtype)?)))
+            .collect::<Result<Vec<(&str, Tensor)>>>()?;
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let path = folder.join(WEIGHTS);
+        safetensors::serialize_to_file(tensors, Some(metadata), &path)?;
+        fs::File::open(&path)?.sync_all()?;
+        let Some(assets) = assets else { return Ok(()) };
+        for name in ASSETS {
+            let from = assets.join(name);
+            if from.is_file() {
+                fs::copy(&from, folder.join(name)).with_context(|| format!("copying {}", from.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse_to_overwrite(folder: &Path) -> Result<()> {
+    for file in [CONFIG, WEIGHTS, INDEX] {
+        ensure!(
+            !folder.join(file).exists(),
+            "{} holds a model already ({file}), and earlier output is never overwritten: remove it or choose another folder",
+            folder.display()
+        );
+    }
+    let empty = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    ensure!(empty, "{} exists and is not an empty folder: choose another", folder.display());
+    Ok(())
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,80 @@
+//! Progress for people: bars on a terminal, plain lines elsewhere.
+
+use crate::probe;
+use crate::record::{Metrics, ProbeRow};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Bars if standard error is a terminal, else a line a probe.
+    Shown,
+    /// Nothing.
+    Quiet,
+}
+
+impl Progress {
+    /// A line of information.
+    pub fn say(self, text: &str) {
+        if self == Self::Shown {
+            eprintln!("{text}");
+        }
+    }
+
+    /// A bar for the steps of a stage.
+    pub fn stage(self, name: &str) -> StageBar {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = match self {
+            Self::Shown if terminal => ProgressBar::new(0),
+            _ => ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
+        };
+        let style = ProgressStyle::with_template(
+            "{prefix:10} {bar:30} {pos:>5}/{len:5} {per_sec:>9} eta {eta:4} {msg}",
+        );
+        bar.set_style(style.expect("a template that parses"));
+        bar.set_prefix(name.to_owned());
+        StageBar {
+            name: name.to_owned(),
+            bar,
+            lines: self == Self::Shown && !terminal,
+            last: String::new(),
+            seen: 0,
+        }
+    }
+}
+
+/// Progress of one stage.
+pub struct StageBar {
+    name: String,
+    bar: ProgressBar,
+    lines: bool,
+    last: String,
+    seen: usize,
+}
+
+impl StageBar {
+    /// An optimiser step was made.
+    pub fn stepped(&mut self, metrics: &Metrics, steps: usize) {
+        self.bar.set_length(steps as u64);
+        self.seen = metrics.examples_seen;
+        let margin = metrics.rewards_margins.map_or(String::new(), |m| format!(" margin {m:.3}"));
+        let message = format!("loss {:.3}{margin}{}", metrics.loss, self.last);
+        self.bar.set_message(message);
+        self.bar.set_position(metrics.step as u64);
+    }
+
+    /// A probe was taken.
+    pub fn probed(&mut self, rows: &[ProbeRow]) {
+        let mean = |kind| probe::mean_logp(rows, kind).map(|v| format!(" {kind} {v:.1}")).unwrap_or_default();
+        self.last = format!(" | log π{}{}", mean("chosen"), mean("rejected"));
+        if self.lines {
+            eprintln!("{}: {} examples{}", self.name, self.seen, self.last);
+        }
+    }
+
+    /// The stage is over.
+    pub fn finish(&self) {
+        self.bar.finish();
+    }
+}

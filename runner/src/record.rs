@@ -1,0 +1,319 @@
+//! The schema of everything that a run writes: one versioned manifest and
+//! append-only JSONL files. Training and probing write records; reports read
+//! them and nothing else.
+//!
+//! A run folder holds
+//!
+//! | file | rows | written |
+//! |---|---|---|
+//! | `config.toml` | the resolved configuration | before any work |
+//! | `manifest.json` | one [`Manifest`] | before any work, rewritten when a stage ends |
+//! | `metrics.jsonl` | one [`Metrics`] row an optimiser step | flushed as it goes |
+//! | `probes.jsonl` | one [`ProbeRow`] an example and kind at each probe | flushed as it goes |
+//! | `<stage>/` | the model folder after the stage | when the stage ends |
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Version of the record schema; a reader refuses a newer one.
+pub const SCHEMA_VERSION: u32 = 1;
+/// File name of the [`Manifest`].
+pub const MANIFEST: &str = "manifest.json";
+/// File name of the [`Metrics`] rows.
+pub const METRICS: &str = "metrics.jsonl";
+/// File name of the [`ProbeRow`] rows.
+pub const PROBES: &str = "probes.jsonl";
+
+/// What a run is: enough to say what its numbers mean and to repeat it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA_VERSION`] at writing.
+    pub schema: u32,
+    /// Version of `ldyn` that wrote the run.
+    pub version: String,
+    /// Title for reports.
+    pub title: String,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Threads used for computation.
+    pub threads: usize,
+    /// Device and number type, such as `cpu f32`.
+    pub device: String,
+    /// The model in words, such as `gpt_neox, 6 layers, hidden 128, 14.1 M parameters`.
+    pub model: String,
+    /// Number of parameters.
+    pub parameters: usize,
+    /// Vocabulary size V seen by the metrics.
+    pub vocab_size: usize,
+    /// SHA-256 of training data, tokenizer and start weights, hexadecimal.
+    pub hashes: Hashes,
+    /// Training examples and probe prompts.
+    pub train_examples: usize,
+    /// Number of probed prompts.
+    pub probe_prompts: usize,
+    /// Probed response kinds in display order.
+    pub kinds: Vec<String>,
+    /// The stages in order.
+    pub stages: Vec<StageInfo>,
+    /// Remarks that a reader of the numbers needs, such as cut examples.
+    pub notes: Vec<String>,
+}
+
+/// Hashes that tie records to their inputs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hashes {
+    /// Training data as read.
+    pub data: String,
+    /// `tokenizer.json`.
+    pub tokenizer: String,
+    /// Weights at the start of the run.
+    pub model: String,
+}
+
+/// One stage of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageInfo {
+    /// Unique name within the run, such as `sft` or `dpo`.
+    pub name: String,
+    /// Objective, such as `pretrain`, `sft`, `dpo`, `ipo`.
+    pub objective: String,
+    /// The objective's settings in words, with its reduction and length convention.
+    pub summary: String,
+    /// Optimiser steps planned.
+    pub steps: usize,
+    /// Whether the stage ran to its end.
+    pub finished: bool,
+    /// Wall seconds spent training.
+    pub train_seconds: f64,
+    /// Wall seconds spent probing.
+    pub probe_seconds: f64,
+    /// Peak log π(y⁺) or other remarks made when the stage ended.
+    pub notes: Vec<String>,
+}
+
+/// One optimiser step. Names follow TRL; log-probabilities are sums over a
+/// response in nats, averaged over the batch. Fields that an objective does
+/// not have are absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Stage name.
+    pub stage: String,
+    /// Optimiser step within the stage, from 1.
+    pub step: usize,
+    /// Examples consumed in the stage after this step.
+    pub examples_seen: usize,
+    /// Fraction of epochs done.
+    pub epoch: f64,
+    /// Loss under the stage's reduction.
+    pub loss: f64,
+    /// Learning rate used by this step.
+    pub learning_rate: f64,
+    /// Global gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Tokens processed in this step.
+    pub num_tokens: usize,
+    /// log π(y⁺).
+    #[serde(rename = "logps/chosen", default, skip_serializing_if = "Option::is_none")]
+    pub logps_chosen: Option<f64>,
+    /// log π(y⁻).
+    #[serde(rename = "logps/rejected", default, skip_serializing_if = "Option::is_none")]
+    pub logps_rejected: Option<f64>,
+    /// β·(log π − log π_ref)(y⁺).
+    #[serde(rename = "rewards/chosen", default, skip_serializing_if = "Option::is_none")]
+    pub rewards_chosen: Option<f64>,
+    /// β·(log π − log π_ref)(y⁻).
+    #[serde(rename = "rewards/rejected", default, skip_serializing_if = "Option::is_none")]
+    pub rewards_rejected: Option<f64>,
+    /// Difference of the two rewards.
+    #[serde(rename = "rewards/margins", default, skip_serializing_if = "Option::is_none")]
+    pub rewards_margins: Option<f64>,
+    /// Fraction of pairs with a positive margin.
+    #[serde(rename = "rewards/accuracies", default, skip_serializing_if = "Option::is_none")]
+    pub rewards_accuracies: Option<f64>,
+    /// Mean sequence weight w₊ of the loss on log π(y⁺).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_chosen: Option<f64>,
+    /// Mean sequence weight w₋ of the loss on log π(y⁻).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_rejected: Option<f64>,
+    /// Wall seconds of this step.
+    pub seconds: f64,
+}
+
+/// One response of one example, scored by teacher forcing. Log quantities are
+/// in nats; sums run over the response's scored tokens, its EOS included.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbeRow {
+    /// Stage name; absent outside training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Optimiser steps done in the stage; absent outside training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// Training examples consumed in the stage; absent outside training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examples_seen: Option<usize>,
+    /// Line of the data file, from 0.
+    pub example: usize,
+    /// Response kind, such as `chosen` or `random_permute`.
+    pub kind: String,
+    /// Scored tokens.
+    pub n_tokens: usize,
+    /// Σ log π(y_l).
+    pub logp: f64,
+    /// `logp / n_tokens`.
+    pub logp_mean: f64,
+    /// Σ max_v log π(v): teacher-forced greedy confidence in this response's contexts.
+    pub argmax_logp: f64,
+    /// Σ log(1 − max_v π(v)).
+    pub rest_logp: f64,
+    /// Mean of ‖A‖_F = √(V‖π‖² + V − 2).
+    pub a_norm: f64,
+    /// The reference code's √(V·(mean ‖π‖)² + V − 2).
+    pub a_norm_reference: f64,
+    /// Mean of ‖π − e_y‖₂.
+    pub gap_norm: f64,
+    /// Mean of 1 − π(y).
+    pub energy: f64,
+    /// Mean entropy of π.
+    pub entropy: f64,
+}
+
+/// Appends rows to a JSONL file; each call to [`JsonlWriter::flush`] leaves whole lines.
+pub struct JsonlWriter {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl JsonlWriter {
+    /// Creates a new file.
+    ///
+    /// # Errors
+    /// The file exists already (earlier output is never overwritten) or cannot be made.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path).with_context(|| {
+            format!("cannot create {}: remove it or choose another output", path.display())
+        })?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    /// Writes one row.
+    ///
+    /// # Errors
+    /// A number that JSON cannot hold (NaN or infinite) or a failed write.
+    pub fn write<T: Serialize>(&mut self, row: &T) -> Result<()> {
+        let value = serde_json::to_value(row)?;
+        // What JSON cannot hold becomes null, which would not read back.
+        let fields = value.as_object().into_iter().flatten();
+        if let Some((field, _)) = fields.into_iter().find(|(_, v)| v.is_null()) {
+            bail!("{}: `{field}` is not a finite number in {value}", self.path.display())
+        }
+        writeln!(self.file, "{value}").with_context(|| format!("writing {}", self.path.display()))
+    }
+
+    /// Hands every row written so far to the operating system.
+    ///
+    /// # Errors
+    /// A failed write, such as a full disk.
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.flush().with_context(|| format!("writing {}", self.path.display()))
+    }
+}
+
+/// Reads every whole row of a JSONL file. A torn last line, as a killed run
+/// leaves it, is dropped.
+///
+/// # Errors
+/// A missing file, or a broken line that is not the last one.
+pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut reader = BufReader::new(file);
+    let mut rows = Vec::new();
+    let mut line = String::new();
+    let mut number = 0;
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).with_context(|| format!("reading {}", path.display()))? == 0 {
+            return Ok(rows);
+        }
+        number += 1;
+        match serde_json::from_str(&line) {
+            Ok(row) => rows.push(row),
+            Err(_) if !line.ends_with('\n') => return Ok(rows),
+            Err(e) => bail!("{}, line {number}: {e}", path.display()),
+        }
+    }
+}
+
+/// Reads a run's manifest.
+///
+/// # Errors
+/// A missing or broken file, or a schema newer than this program's.
+pub fn read_manifest(run: &Path) -> Result<Manifest> {
+    let path = run.join(MANIFEST);
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("cannot read {}: is {} the output folder of a run?", path.display(), run.display())
+    })?;
+    let manifest: Manifest =
+        serde_json::from_str(&text).with_context(|| format!("{} is broken", path.display()))?;
+    if manifest.schema > SCHEMA_VERSION {
+        bail!(
+            "{} has schema {}, this program reads up to {SCHEMA_VERSION}: use a newer ldyn",
+            path.display(),
+            manifest.schema
+        );
+    }
+    Ok(manifest)
+}
+
+/// Writes a run's manifest whole or not at all.
+///
+/// # Errors
+/// A failed write.
+pub fn write_manifest(run: &Path, manifest: &Manifest) -> Result<()> {
+    let path = run.join(MANIFEST);
+    let temporary = run.join(format!("{MANIFEST}.tmp"));
+    let text = serde_json::to_string_pretty(manifest)? + "\n";
+    std::fs::write(&temporary, text).with_context(|| format!("writing {}", temporary.display()))?;
+    std::fs::rename(&temporary, &path).with_context(|| format!("writing {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_json_cannot_hold_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        let mut writer = JsonlWriter::create(&path).unwrap();
+        writer.write(&ProbeRow::default()).unwrap();
+        let broken = ProbeRow { rest_logp: f64::NEG_INFINITY, ..ProbeRow::default() };
+        assert!(writer.write(&broken).unwrap_err().to_string().contains("rest_logp"));
+        writer.flush().unwrap();
+        assert_eq!(read_jsonl::<ProbeRow>(&path).unwrap(), [ProbeRow::default()]);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_dropped_and_a_broken_one_before_it_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        let whole = serde_json::to_string(&ProbeRow::default()).unwrap();
+        std::fs::write(&path, format!("{whole}\n{}", &whole[..20])).unwrap();
+        assert_eq!(read_jsonl::<ProbeRow>(&path).unwrap().len(), 1);
+        std::fs::write(&path, format!("{}\n{whole}\n", &whole[..20])).unwrap();
+        assert!(read_jsonl::<ProbeRow>(&path).unwrap_err().to_string().contains("line 1"));
+    }
+
+    #[test]
+    fn a_file_that_exists_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(JsonlWriter::create(&path).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+}

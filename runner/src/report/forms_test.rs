@@ -1,0 +1,205 @@
+//! The forms of a report, and runs that are not whole.
+
+use super::fixture::{BATCH, Field, Fixture, STEPS};
+use super::{Verdict, html, json, load, markdown, summarise, terminal};
+use crate::record;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+fn every_form(folder: &Path) -> [String; 4] {
+    let summary = summarise(&load(folder).unwrap());
+    [html(&summary).unwrap(), markdown(&summary), json(&summary).unwrap(), terminal(&summary)]
+}
+
+fn written(fixture: &Fixture) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fixture.write(folder.path());
+    folder
+}
+
+#[test]
+fn the_page_is_self_contained_and_holds_every_section() {
+    let page = &every_form(written(&Fixture::new()).path())[0];
+    for id in
+        ["run", "findings", "change", "levels", "margin", "greedy", "ledger", "shape", "training", "tables"]
+    {
+        assert!(page.contains(&format!("<section id=\"{id}\">")), "no section {id}");
+        assert!(page.contains(&format!("href=\"#{id}\"")), "no link to {id}");
+    }
+    for outside in ["http:", "https:", "src=", "@import", "url(", "<script", "<link"] {
+        let found = page
+            .match_indices(outside)
+            .filter(|(i, _)| !page[*i..].starts_with("http://www.w3.org/2000/svg"));
+        assert_eq!(found.count(), 0, "the page reaches outside: {outside}");
+    }
+    assert!(!page.contains("NaN") && page.len() < 5_000_000, "{} bytes", page.len());
+    assert_eq!(page.matches("<svg").count(), page.matches("role=\"img\"").count());
+    assert!(page.contains("mean over the batch; β = 0.1"), "the loss's reduction is missing");
+}
+
+#[test]
+fn numbers_in_every_form_are_those_of_the_data() {
+    let [page, text, data, table] = every_form(written(&Fixture::new()).path());
+    // chosen in SFT: −152 → −102, +50 with spread 0.2 over 24 prompts: SE = 10·√(24/23/24) = 2.085.
+    for form in [&page, &text, &table] {
+        assert!(form.contains("−152.00") && form.contains("−102.00"), "{form}");
+        assert!(form.contains("+50.00 ± 2.09"), "{form}");
+        // rejected in SFT: up to −121.4 + 15 after 40 of 100 steps.
+        assert!(form.contains(&format!("−106.40 @ {}", 40 * BATCH)), "{form}");
+    }
+    let data: serde_json::Value = serde_json::from_str(&data).unwrap();
+    let curves = data["stages"][0]["curves"].as_array().unwrap();
+    let chosen = curves.iter().find(|c| c["quantity"] == "logp" && c["kind"] == "chosen").unwrap();
+    assert_eq!(chosen["n"], 24);
+    assert_eq!(chosen["points"][10]["examples_seen"], STEPS * BATCH);
+    assert!((chosen["points"][10]["change"].as_f64().unwrap() - 50.0).abs() < 1e-9);
+    let margin = curves.iter().find(|c| c["quantity"] == "margin_logp").unwrap();
+    assert!((margin["points"][0]["mean"].as_f64().unwrap() - (-152.0 + 121.4)).abs() < 1e-9);
+    assert_eq!(data["findings"][0]["verdict"], "seen");
+}
+
+#[test]
+fn text_of_the_run_is_escaped_in_every_form() {
+    let mut fixture = Fixture::new();
+    let attack = "<script>alert(1)</script>|\u{1b}[31m\"'&";
+    fixture.manifest.title = attack.into();
+    fixture.manifest.model = attack.into();
+    fixture.manifest.notes = vec![attack.into()];
+    fixture.manifest.stages[0].summary = attack.into();
+    fixture.manifest.stages[0].notes = vec![attack.into()];
+    fixture.kinds.push(attack.into());
+    fixture.set("sft", attack, Field::Logp, |t| -t);
+    // Stage names reach chart titles and remarks.
+    fixture.manifest.stages[1].name = format!("dpo{attack}");
+    let [page, text, _, table] = every_form(written(&fixture).path());
+    assert!(!page.contains("<script"), "a tag of the run reached the page");
+    assert!(page.contains("&lt;script&gt;"));
+    assert!(!text.contains("<script") && text.contains("\\|"));
+    assert!(!text.contains('\u{1b}') && !table.contains('\u{1b}'), "a terminal escape came through");
+    let columns = |line: &&str| line.replace("\\|", "").matches('|').count();
+    let stage_rows: Vec<usize> =
+        text.lines().skip_while(|l| !l.starts_with("| stage")).take(4).map(|l| columns(&l)).collect();
+    assert_eq!(stage_rows, [9; 4], "a bar in the run's text broke the table");
+}
+
+#[test]
+fn a_run_without_probes_still_reports_and_says_so() {
+    let folder = written(&Fixture::new());
+    std::fs::remove_file(folder.path().join(record::PROBES)).unwrap();
+    let [page, text, _, table] = every_form(folder.path());
+    for form in [&page, &text, &table] {
+        assert!(form.contains("no probes.jsonl") || form.contains("no probes\\.jsonl"), "{form}");
+    }
+    assert!(page.contains("<section id=\"training\">") && !page.contains("<section id=\"margin\">"));
+    let summary = summarise(&load(folder.path()).unwrap());
+    assert!(summary.findings.iter().all(|f| f.verdict == Verdict::NotMeasured));
+}
+
+#[test]
+fn a_run_that_has_only_its_manifest_still_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut fixture = Fixture::new();
+    fixture.manifest.stages.iter_mut().for_each(|s| s.finished = false);
+    record::write_manifest(folder.path(), &fixture.manifest).unwrap();
+    let [page, _, _, table] = every_form(folder.path());
+    assert!(page.contains("not begun") && table.contains("no metrics.jsonl"));
+}
+
+#[test]
+fn a_folder_that_is_no_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = format!("{:#}", load(folder.path()).unwrap_err());
+    assert!(message.contains("manifest.json") && message.contains("output folder of a run"), "{message}");
+}
+
+#[test]
+fn a_torn_last_line_and_an_unfinished_last_probe_are_left_out() {
+    let mut fixture = Fixture::new();
+    fixture.manifest.stages[1].finished = false;
+    let folder = written(&fixture);
+    let path = folder.path().join(record::PROBES);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    // Killed within the last probe of DPO, in the middle of a line.
+    let kept = lines.len() - 100;
+    let torn = &lines[kept][..lines[kept].len() / 2];
+    std::fs::write(&path, format!("{}\n{torn}", lines[..kept].join("\n"))).unwrap();
+    let summary = summarise(&load(folder.path()).unwrap());
+    assert!(
+        summary.remarks.iter().any(|r| r.contains("stopped at 188 of 288 rows")),
+        "{:?}",
+        summary.remarks
+    );
+    assert_eq!(summary.stages[1].probe_points, 10);
+    assert!(summary.stages[1].curves.iter().all(|c| c.n == 24));
+    assert!(html(&summary).unwrap().contains("so far"));
+}
+
+#[test]
+fn a_broken_line_in_the_middle_is_an_error_that_names_it() {
+    let folder = written(&Fixture::new());
+    let path = folder.path().join(record::METRICS);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"step\":2,", "\"step\":,", 1)).unwrap();
+    let message = format!("{:#}", load(folder.path()).unwrap_err());
+    assert!(message.contains("metrics.jsonl, line 2"), "{message}");
+}
+
+#[test]
+fn a_prompt_that_misses_a_point_is_left_out_of_the_whole_stage() {
+    let mut run = Fixture::new().run();
+    let gone = |r: &record::ProbeRow| {
+        r.kind == "chosen" && r.example == 3 && r.stage.as_deref() == Some("sft") && r.step == Some(50)
+    };
+    run.probes.retain(|r| !gone(r));
+    let summary = summarise(&run);
+    let n = |stage: usize, kind: &str| {
+        let curves = &summary.stages[stage].curves;
+        curves.iter().find(|c| c.kind.as_deref() == Some(kind)).unwrap().n
+    };
+    assert_eq!((n(0, "chosen"), n(0, "rejected"), n(1, "chosen")), (23, 24, 24));
+    let margin = summary.stages[0].curves.iter().find(|c| c.quantity == "margin_logp").unwrap();
+    assert_eq!(margin.n, 23);
+    assert!(
+        summary.remarks.iter().any(|r| r.contains("kind chosen: 1 of 24 prompts")),
+        "{:?}",
+        summary.remarks
+    );
+}
+
+#[test]
+fn rows_written_twice_count_once_and_the_later_one_wins() {
+    let folder = written(&Fixture::new());
+    let path = folder.path().join(record::PROBES);
+    let mut row: record::ProbeRow = record::read_jsonl(&path).unwrap().remove(0);
+    row.logp += 24.0;
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+    writeln!(file, "{}", serde_json::to_string(&row).unwrap()).unwrap();
+    let summary = summarise(&load(folder.path()).unwrap());
+    let curve = summary.stages[0].curves.iter().find(|c| c.kind.as_deref() == Some(&row.kind)).unwrap();
+    assert!((curve.points[0].mean - (-152.0 + 1.0)).abs() < 1e-9, "{}", curve.points[0].mean);
+    assert!(summary.remarks.iter().any(|r| r.contains("1 probe rows occur twice")));
+}
+
+#[test]
+fn a_single_probe_point_gives_a_page_without_changes() {
+    let mut fixture = Fixture::new();
+    fixture.points = 1;
+    let [page, _, _, table] = every_form(written(&fixture).path());
+    assert!(!page.contains("NaN") && page.contains("<circle"));
+    assert!(table.contains('–'));
+}
+
+#[test]
+fn long_training_is_thinned_by_averaging() {
+    let mut run = Fixture::new().run();
+    let row = run.metrics[0].clone();
+    run.metrics = (1..=1000)
+        .map(|step| record::Metrics { step, examples_seen: step, loss: (step % 2) as f64, ..row.clone() })
+        .collect();
+    let loss = summarise(&run).stages[0].training.iter().find(|c| c.name == "loss").unwrap().clone();
+    assert_eq!((loss.steps_per_point, loss.points.len()), (5, 200));
+    let mean: f64 = loss.points.iter().map(|(_, y)| y).sum::<f64>() / 200.0;
+    assert!((mean - 0.5).abs() < 1e-12 && loss.points[199].0 == 1000);
+}

@@ -1,0 +1,117 @@
+//! One self-contained page: no network, no script, readable on a phone, in the
+//! dark and on paper.
+
+use super::charts::{Figure, figures};
+use super::findings::{Finding, Verdict};
+use super::rows::{HEADINGS, Row, rows};
+use super::summary::Summary;
+use super::text::{count, duration, rich_html};
+use anyhow::{Context, Result};
+use minijinja::value::Serde;
+use minijinja::{Environment, Value, context};
+use serde::Serialize;
+
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+
+#[derive(Serialize)]
+struct StageView<'a> {
+    name: &'a str,
+    objective: &'a str,
+    summary: &'a str,
+    notes: &'a [String],
+    state: String,
+    steps: String,
+    examples: String,
+    probes: String,
+    train_time: String,
+    probe_time: String,
+    rows: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct FindingView<'a> {
+    #[serde(flatten)]
+    finding: &'a Finding,
+    word: &'static str,
+    class: &'static str,
+}
+
+/// Renders the page. Everything that comes from the run is escaped.
+///
+/// # Errors
+/// The charting or the template library refuses.
+pub fn html(summary: &Summary) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.add_filter("rich", |text: &str| Value::from_safe_string(rich_html(text)));
+    environment.add_filter("count", count);
+    environment.add_template("page.html", PAGE).context("the report's template")?;
+    let figures = figures(summary)?;
+    let page = environment.get_template("page.html")?.render(context! {
+        style => Value::from_safe_string(STYLE.to_string()),
+        run => Value::from(Serde(&summary.run)),
+        remarks => Value::from(Serde(&summary.remarks)),
+        conventions => summary.conventions.as_str(),
+        kinds => Value::from(Serde(&summary.kinds)),
+        stages => Value::from(Serde(stages(summary))),
+        findings => Value::from(Serde(findings(summary))),
+        tally => tally(summary),
+        headings => Value::from(Serde(HEADINGS)),
+        figures => figures.into_iter().map(figure).collect::<Vec<_>>(),
+    });
+    page.context("the report's template")
+}
+
+fn figure(figure: Figure) -> Value {
+    let charts: Vec<Value> = figure.charts.into_iter().map(Value::from_safe_string).collect();
+    context! { id => figure.id, title => figure.title, caption => figure.caption, small => figure.small, charts }
+}
+
+fn stages(summary: &Summary) -> Vec<StageView<'_>> {
+    let pairs = summary.stages.iter().zip(&summary.run.stages);
+    pairs
+        .map(|(stage, info)| StageView {
+            name: &info.name,
+            objective: &info.objective,
+            summary: &info.summary,
+            notes: &info.notes,
+            state: state(stage.finished, stage.steps).into(),
+            steps: format!("{} of {}", count(stage.steps), count(info.steps)),
+            examples: count(stage.examples_seen),
+            probes: count(stage.probe_points),
+            train_time: duration(info.train_seconds),
+            probe_time: duration(info.probe_seconds),
+            rows: rows(summary, stage),
+        })
+        .collect()
+}
+
+/// How far a stage got, in words.
+pub fn state(finished: bool, steps: usize) -> &'static str {
+    match (finished, steps) {
+        (true, _) => "finished",
+        (false, 0) => "not begun",
+        (false, _) => "unfinished",
+    }
+}
+
+fn findings(summary: &Summary) -> Vec<FindingView<'_>> {
+    let view = |finding| FindingView {
+        finding,
+        word: finding.verdict.words(),
+        class: match finding.verdict {
+            Verdict::Seen => "seen",
+            Verdict::NotSeen => "unseen",
+            Verdict::NotMeasured => "unmeasured",
+        },
+    };
+    summary.findings.iter().map(view).collect()
+}
+
+/// `12 seen, 5 not seen, 6 not measured`.
+pub fn tally(summary: &Summary) -> String {
+    let verdicts = [Verdict::Seen, Verdict::NotSeen, Verdict::NotMeasured];
+    let part =
+        |v: Verdict| format!("{} {}", summary.findings.iter().filter(|f| f.verdict == v).count(), v.words());
+    verdicts.map(part).join(", ")
+}

@@ -1,0 +1,51 @@
+//! Reading a run folder, whole, half-finished or killed.
+
+use crate::record::{self, Manifest, Metrics, ProbeRow};
+use anyhow::Result;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// Everything that a run wrote, and what was missing.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What the run is.
+    pub manifest: Manifest,
+    /// Optimiser steps in file order; empty when there is no file yet.
+    pub metrics: Vec<Metrics>,
+    /// Probe rows in file order; empty when there is no file yet.
+    pub probes: Vec<ProbeRow>,
+    /// Files that were expected and are absent or empty, one sentence each.
+    pub missing: Vec<String>,
+}
+
+/// Reads the records of a run folder. A run that is still going or was killed
+/// is read as far as it got: absent or empty record files are named in
+/// [`Run::missing`], and a torn last line is dropped.
+///
+/// # Errors
+/// No readable manifest, or a broken line that is not the last of its file.
+pub fn load(run: &Path) -> Result<Run> {
+    let manifest = record::read_manifest(run)?;
+    let mut missing = Vec::new();
+    let metrics = rows(run, record::METRICS, "no training curve can be shown", &mut missing)?;
+    let probes = rows(run, record::PROBES, "no response kind can be followed", &mut missing)?;
+    Ok(Run { manifest, metrics, probes, missing })
+}
+
+fn rows<T: DeserializeOwned>(
+    run: &Path,
+    name: &str,
+    consequence: &str,
+    missing: &mut Vec<String>,
+) -> Result<Vec<T>> {
+    let path = run.join(name);
+    if !path.exists() {
+        missing.push(format!("The run has no {name}: {consequence}."));
+        return Ok(Vec::new());
+    }
+    let rows = record::read_jsonl(&path)?;
+    if rows.is_empty() {
+        missing.push(format!("{name} holds no whole row yet: {consequence}."));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,105 @@
+//! The report as Markdown, for notes, issues and papers' supplements.
+
+use super::html::{state, tally};
+use super::rows::{HEADINGS, rows};
+use super::summary::Summary;
+use super::text::{count, duration, one_line};
+
+/// Renders the report; text of the run is escaped for Markdown tables and HTML.
+pub fn markdown(summary: &Summary) -> String {
+    let run = &summary.run;
+    let mut out = format!("# {}\n\n", plain(&run.title));
+    out += &format!(
+        "{}. {} parameters, V = {}, {}, {} threads, seed {}. {} training examples, {} probe prompts. ldyn {}.\n\n",
+        plain(&run.model),
+        count(run.parameters),
+        count(run.vocab_size),
+        plain(&run.device),
+        run.threads,
+        run.seed,
+        count(run.train_examples),
+        count(run.probe_prompts),
+        plain(&run.version),
+    );
+    let hashes = &run.hashes;
+    let named = [("data", &hashes.data), ("tokenizer", &hashes.tokenizer), ("model", &hashes.model)];
+    for (name, hash) in named.iter().filter(|(_, hash)| !hash.is_empty()) {
+        out += &format!("- SHA-256 of {name}: {}\n", plain(hash));
+    }
+    out += "\n## Stages\n\n";
+    let header = ["stage", "objective", "settings", "steps", "examples", "training", "probing", "state"];
+    let stages = summary.stages.iter().zip(&run.stages).map(|(stage, info)| {
+        let settings = std::iter::once(&info.summary).chain(&info.notes);
+        [
+            plain(&info.name),
+            plain(&info.objective),
+            settings.map(|s| plain(s)).collect::<Vec<_>>().join(". "),
+            format!("{} of {}", count(stage.steps), count(info.steps)),
+            count(stage.examples_seen),
+            duration(info.train_seconds),
+            duration(info.probe_seconds),
+            state(stage.finished, stage.steps).into(),
+        ]
+    });
+    table(&mut out, &header, stages);
+    if !summary.remarks.is_empty() {
+        out += "\nAbout these records:\n\n";
+        list(&mut out, &summary.remarks);
+    }
+    out += &format!("\n## Findings\n\n{}. {}\n\n", tally(summary), plain(&summary.conventions));
+    let findings = summary.findings.iter().map(|f| {
+        let so_far = if f.so_far { ", so far" } else { "" };
+        let stage = f.stage.as_ref().map_or(String::new(), |s| format!(" ({}{so_far})", plain(s)));
+        let word = f.verdict.words();
+        [f.id.to_string(), format!("{word}{stage}"), plain(f.statement), plain(&f.evidence)]
+    });
+    table(&mut out, &["finding", "verdict", "statement", "measured"], findings);
+    for stage in &summary.stages {
+        let rows = rows(summary, stage);
+        if rows.is_empty() {
+            continue;
+        }
+        out += &format!(
+            "\n## Stage {}\n\nlog π(y), margin and greedy confidence in nats, means over n prompts; changes prompt by \
+             prompt ± one standard error.\n\n",
+            plain(&stage.name)
+        );
+        table(&mut out, &HEADINGS, rows.iter().map(|row| row.cells().map(plain)));
+    }
+    if !run.notes.is_empty() {
+        out += "\n## Notes\n\n";
+        list(&mut out, &run.notes);
+    }
+    out
+}
+
+fn list(out: &mut String, items: &[String]) {
+    for item in items {
+        *out += &format!("- {}\n", plain(item));
+    }
+}
+
+fn table<const N: usize>(out: &mut String, header: &[&str; N], rows: impl Iterator<Item = [String; N]>) {
+    *out += &format!("| {} |\n|{}\n", header.join(" | "), "---|".repeat(N));
+    for row in rows {
+        *out += &format!("| {} |\n", row.join(" | "));
+    }
+}
+
+/// Text on one line that no table, link or tag takes for its own.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for c in one_line(text).chars() {
+        match c {
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '&' => out += "&amp;",
+            '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '#' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}

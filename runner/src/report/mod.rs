@@ -1,0 +1,59 @@
+//! Records in, reports out: one self-contained HTML page, Markdown, JSON and a
+//! table for the terminal, all pure functions of what a run has written.
+//!
+//! ```no_run
+//! let run = ldyn::report::load(std::path::Path::new("runs/demo"))?;
+//! let summary = ldyn::report::summarise(&run);
+//! std::fs::write("report.html", ldyn::report::html(&summary)?)?;
+//! print!("{}", ldyn::report::terminal(&summary));
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+//!
+//! | module | does |
+//! |---|---|
+//! | `load`, `observations` | a run folder, whole or not → the same prompts at every probe point |
+//! | `quantity`, `difference`, `stats`, `curves` | what is followed, with its standard errors |
+//! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
+//! | `summary` | all of it as data; also `report.json` |
+//! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
+//!
+//! Kind of truth: everything here is *measured*, that is, of one run. Standard
+//! errors are over prompts; they say nothing about other seeds.
+
+mod charts;
+mod claims;
+mod curves;
+mod difference;
+mod findings;
+mod html;
+mod load;
+mod markdown;
+mod observations;
+mod quantity;
+mod rows;
+mod rules;
+mod stats;
+mod summary;
+mod svg;
+mod table;
+mod text;
+mod write;
+
+pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
+pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
+pub use difference::MIN_PROMPTS;
+pub use findings::{Finding, Verdict};
+pub use html::html;
+pub use load::{Run, load};
+pub use markdown::markdown;
+pub use stats::Estimate;
+pub use summary::{Kind, REPORT_SCHEMA, Stage, Summary, json, summarise};
+pub use table::terminal;
+pub use write::{HTML, JSON, MARKDOWN, write};
+
+#[cfg(test)]
+mod findings_test;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod forms_test;

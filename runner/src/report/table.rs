@@ -1,0 +1,83 @@
+//! The report as a table for the terminal: no colour, no wrapping within numbers.
+
+use super::html::{state, tally};
+use super::rows::{HEADINGS, rows};
+use super::summary::Summary;
+use super::text::{count, one_line};
+
+/// Width that findings are wrapped to.
+const WIDTH: usize = 110;
+
+/// Renders every stage's table and the findings. Control characters in the run's text become spaces.
+pub fn terminal(summary: &Summary) -> String {
+    let mut out = format!("{}\n", one_line(&summary.run.title));
+    for remark in &summary.remarks {
+        wrapped(&mut out, "  ! ", &one_line(remark));
+    }
+    for stage in &summary.stages {
+        out += &format!(
+            "\nStage {}: {} examples, {} steps, {}. Nats, means over n prompts, ± one standard error.\n",
+            one_line(&stage.name),
+            count(stage.examples_seen),
+            count(stage.steps),
+            state(stage.finished, stage.steps)
+        );
+        let rows = rows(summary, stage);
+        if rows.is_empty() {
+            out += "  no probe rows\n";
+        } else {
+            columns(&mut out, &rows.iter().map(|row| row.cells().map(one_line)).collect::<Vec<_>>());
+        }
+    }
+    out += &format!("\nFindings: {}\n", tally(summary));
+    for f in &summary.findings {
+        let stage = f.stage.as_ref().map_or(String::new(), |s| format!(" [{}]", one_line(s)));
+        let head = format!("  {:<12} {:<9} ", f.verdict.words(), f.id);
+        wrapped(&mut out, &head, &format!("{}{stage}", f.statement));
+        wrapped(&mut out, &" ".repeat(25), &one_line(&f.evidence));
+    }
+    out
+}
+
+/// Columns that the terminal shows: all but the kind's length and the per-token change.
+const SHOWN: [usize; 8] = [0, 1, 2, 4, 5, 6, 7, 8];
+
+fn columns(out: &mut String, rows: &[[String; 10]]) {
+    let header: [String; 10] = HEADINGS.map(str::to_string);
+    let lines = || std::iter::once(&header).chain(rows);
+    let width = |column: usize| lines().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = SHOWN.map(width);
+    for row in lines() {
+        let cells = SHOWN.iter().zip(widths).map(|(&column, width)| {
+            let cell = &row[column];
+            let pad = " ".repeat(width - cell.chars().count());
+            if column < 2 { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
+        });
+        *out += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+fn wrapped(out: &mut String, indent: &str, text: &str) {
+    let mut line = String::new();
+    let flush = |out: &mut String, line: &str, first: bool| {
+        let blank = " ".repeat(indent.chars().count());
+        *out += &format!("{}{line}\n", if first { indent } else { &blank });
+    };
+    let mut first = true;
+    for word in text.split(' ').filter(|w| !w.is_empty()) {
+        if !line.is_empty()
+            && indent.chars().count() + line.chars().count() + 1 + word.chars().count() > WIDTH
+        {
+            flush(out, &line, first);
+            first = false;
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    if !line.is_empty() {
+        flush(out, &line, first);
+    }
+}

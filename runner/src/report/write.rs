@@ -1,0 +1,25 @@
+//! The report's files in a run folder.
+
+use super::{Summary, html, json, load, markdown, summarise};
+use anyhow::{Context, Result};
+use std::path::Path;
+
+/// File name of the self-contained page.
+pub const HTML: &str = "report.html";
+/// File name of the report in Markdown.
+pub const MARKDOWN: &str = "report.md";
+/// File name of the report's numbers.
+pub const JSON: &str = "report.json";
+
+/// Writes the report of a run folder into it, in all three forms, and returns its content.
+///
+/// # Errors
+/// Records that cannot be read, or a failed write.
+pub fn write(run: &Path) -> Result<Summary> {
+    let summary = summarise(&load(run)?);
+    for (name, text) in [(HTML, html(&summary)?), (MARKDOWN, markdown(&summary)), (JSON, json(&summary)?)] {
+        let path = run.join(name);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(summary)
+}

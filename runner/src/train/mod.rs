@@ -1,0 +1,135 @@
+//! One training stage, in the order in which it happens.
+
+mod optimizer;
+mod order;
+mod reference;
+mod schedule;
+mod step;
+
+pub use optimizer::Optimizer;
+pub use order::order;
+pub use reference::reference_log_probs;
+pub use schedule::learning_rate;
+pub use step::{Example, Gradients, Loss, Means, accumulate};
+
+use crate::config::Stage;
+use crate::model::Model;
+use crate::probe::When;
+use crate::record::Metrics;
+use anyhow::{Context, Result, bail};
+use std::time::Instant;
+
+/// What a stage reports while it runs.
+pub trait Observer {
+    /// Called before the first update, whenever the stage's probe cadence is
+    /// reached, and after the last update.
+    ///
+    /// # Errors
+    /// What the observer meets; the stage stops.
+    fn probe(&mut self, model: &Model, when: &When) -> Result<()>;
+
+    /// Called after every optimiser step, `steps` in all.
+    ///
+    /// # Errors
+    /// What the observer meets; the stage stops.
+    fn step(&mut self, metrics: &Metrics, steps: usize) -> Result<()>;
+}
+
+/// Optimiser steps that a stage takes over `n` examples.
+pub fn planned_steps(stage: &Stage, n: usize) -> usize {
+    let total = (n as f64 * stage.epochs).round() as usize;
+    let steps = total.div_ceil(stage.batch_size * stage.gradient_accumulation_steps);
+    stage.max_steps.map_or(steps, |max| steps.min(max))
+}
+
+/// Trains the model in place on the examples. Every `probe_every` examples (0:
+/// never in between) the observer probes.
+///
+/// # Errors
+/// No examples; a loss or gradient that is not finite; whatever the observer returns.
+pub fn train(
+    model: &Model,
+    stage: &Stage,
+    loss: &Loss,
+    examples: &[Example],
+    seed: u64,
+    probe_every: usize,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    if examples.is_empty() {
+        bail!("stage `{}`: no training examples", stage.name)
+    }
+    let steps = planned_steps(stage, examples.len());
+    let order = order(examples.len(), stage.epochs, seed, &stage.name);
+    let mut gradients = Gradients::new(model);
+    let mut optimizer = Optimizer::new(stage.optimizer, &gradients.parameters)?;
+    let mut when = When { stage: stage.name.clone(), step: 0, examples_seen: 0 };
+    observer.probe(model, &when)?;
+
+    for chunk in order.chunks(stage.batch_size * stage.gradient_accumulation_steps).take(steps) {
+        let started = Instant::now();
+        let batch: Vec<&Example> = chunk.iter().map(|&i| &examples[i]).collect();
+        let context = || format!("stage `{}`, step {}", stage.name, when.step + 1);
+        gradients.values.clear();
+        let means =
+            accumulate(model, loss, &batch, stage.batch_size, &mut gradients).with_context(context)?;
+        let norm = gradients.norm().with_context(context)?;
+        let lr = learning_rate(stage, when.step, steps);
+        optimizer.step(&gradients.parameters, &gradients.values, lr, clip(norm, stage.max_grad_norm))?;
+
+        when.step += 1;
+        let seen_before = when.examples_seen;
+        when.examples_seen += batch.len();
+        let epoch = when.examples_seen as f64 / examples.len() as f64;
+        let seconds = started.elapsed().as_secs_f64();
+        observer.step(&metrics(stage, loss, &when, epoch, &means, lr, norm, seconds), steps)?;
+        let due = probe_every > 0 && when.examples_seen / probe_every > seen_before / probe_every;
+        if due || when.step == steps {
+            observer.probe(model, &when)?;
+        }
+    }
+    Ok(())
+}
+
+/// Factor on the gradients, as `torch.nn.utils.clip_grad_norm_` has it.
+fn clip(norm: f64, max_norm: f64) -> f64 {
+    if max_norm == 0.0 { 1.0 } else { (max_norm / (norm + 1e-6)).min(1.0) }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn metrics(
+    stage: &Stage,
+    loss: &Loss,
+    when: &When,
+    epoch: f64,
+    means: &Means,
+    learning_rate: f64,
+    grad_norm: f64,
+    seconds: f64,
+) -> Metrics {
+    let mut row = Metrics {
+        stage: when.stage.clone(),
+        step: when.step,
+        examples_seen: when.examples_seen,
+        epoch,
+        loss: means.loss,
+        learning_rate,
+        grad_norm,
+        num_tokens: means.tokens,
+        logps_chosen: Some(means.chosen),
+        seconds,
+        ..Metrics::default()
+    };
+    if let Loss::Preference(_) = loss {
+        // A loss without beta has rewards in nats of log-ratio.
+        let beta = stage.beta.unwrap_or(1.0);
+        row.logps_rejected = Some(means.rejected);
+        row.rewards_chosen = Some(beta * means.ratio_chosen);
+        row.rewards_rejected = Some(beta * means.ratio_rejected);
+        row.rewards_margins = Some(beta * (means.ratio_chosen - means.ratio_rejected));
+        row.rewards_accuracies = Some(means.accuracy);
+        row.weight_chosen = Some(means.weight_chosen);
+        row.weight_rejected = Some(means.weight_rejected);
+    }
+    row
+}

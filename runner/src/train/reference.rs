@@ -1,0 +1,82 @@
+//! Reference log-probabilities: computed once by the reference model, kept on
+//! disk under a hash of everything that they depend on.
+
+use super::Example;
+use crate::model::Model;
+use crate::score::{self, Item};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// Version of the cache file's layout and of what its hash covers.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct CacheFile {
+    version: u32,
+    /// Hash of the reference weights and of every token id scored.
+    key: String,
+    /// log π_ref of chosen and rejected, nats, a row an example.
+    logps: Vec<[f64; 2]>,
+}
+
+/// log π_ref of every pair, from the cache in `folder` if it holds them. Returns
+/// whether it did. The values are those of the reference scored as the policy is,
+/// bit for bit on a CPU, so that policy = reference gives a margin of exactly 0.
+///
+/// # Errors
+/// Failures of the model or the disk; a cache file that is broken or does not fit
+/// (remove it).
+pub fn reference_log_probs(
+    reference: &Model,
+    examples: &[Example],
+    folder: &Path,
+) -> Result<(Vec<[f64; 2]>, bool)> {
+    let key = key(reference, examples)?;
+    let path = folder.join(format!("reference-{}.json", &key[..16]));
+    if path.exists() {
+        return Ok((read(&path, &key, examples.len())?, true));
+    }
+    let items: Vec<Item> = examples.iter().map(Example::item).collect();
+    let logps = score::score(reference, &items)?.iter().map(|r| [r[0].logp, r[1].logp]).collect();
+    let file = CacheFile { version: VERSION, key, logps };
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let temporary = path.with_extension("json.tmp");
+    std::fs::write(&temporary, serde_json::to_vec(&file)?)
+        .and_then(|()| std::fs::rename(&temporary, &path))
+        .with_context(|| format!("writing {}", path.display()))?;
+    Ok((file.logps, false))
+}
+
+fn key(reference: &Model, examples: &[Example]) -> Result<String> {
+    let mut hash = Sha256::new();
+    // The device and number type belong to the values' last bits.
+    hash.update(format!(
+        "{VERSION} {} {:?} {:?}",
+        reference.sha256()?,
+        reference.device().location(),
+        reference.dtype()
+    ));
+    for ids in examples.iter().flat_map(|e| std::iter::once(&e.prompt).chain(&e.responses)) {
+        hash.update((ids.len() as u64).to_le_bytes());
+        ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+    }
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+fn read(path: &PathBuf, key: &str, n: usize) -> Result<Vec<[f64; 2]>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file: CacheFile = serde_json::from_slice(&bytes)
+        .with_context(|| format!("{} is broken: remove it to compute it anew", path.display()))?;
+    if file.version != VERSION || file.key != key || file.logps.len() != n {
+        bail!(
+            "{} holds {} rows of version {} under key {}, expected {n} of version {VERSION} under {key}: remove it to compute it anew",
+            path.display(),
+            file.logps.len(),
+            file.version,
+            file.key
+        )
+    }
+    Ok(file.logps)
+}

@@ -1,0 +1,211 @@
+//! Loss and gradient of a batch. The loss is a function of sequence
+//! log-probabilities defined in `ldyn_core::loss`; its weights become the
+//! coefficients of the token log-probabilities that are differentiated, so
+//! that training is the formula.
+
+use crate::config::Reduction;
+use crate::model::Model;
+use crate::score::{self, Item};
+use anyhow::{Context, Result, bail};
+use candle_core::{DType, Tensor, Var};
+use ldyn_core::loss::{Objective, PairLogps, PreferenceLoss};
+
+/// One training example as token ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Line of the data file, from 0.
+    pub example: usize,
+    /// Prompt ids; empty for plain text.
+    pub prompt: Vec<u32>,
+    /// The response to learn, or chosen and rejected.
+    pub responses: Vec<Vec<u32>>,
+    /// log π_ref of chosen and rejected, where the loss uses a reference.
+    pub reference: Option<[f64; 2]>,
+}
+
+impl Example {
+    /// Scored tokens: behind an empty prompt the first has no context.
+    fn predicted_tokens(&self) -> usize {
+        let unscored = usize::from(self.prompt.is_empty());
+        self.responses.iter().map(|r| r.len() - unscored).sum()
+    }
+
+    /// The example as it is packed.
+    pub fn item(&self) -> Item<'_> {
+        Item { prompt: &self.prompt, responses: self.responses.iter().map(Vec::as_slice).collect() }
+    }
+}
+
+/// What is minimised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// −log π of single responses.
+    Nll(Reduction),
+    /// A preference loss of pairs, mean over the batch.
+    Preference(Objective<f64>),
+}
+
+/// Batch means for the metrics of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Means {
+    /// Loss under its reduction.
+    pub loss: f64,
+    /// Mean of log π(y⁺) (or of the single response), nats.
+    pub chosen: f64,
+    /// Mean of log π(y⁻).
+    pub rejected: f64,
+    /// Mean log-ratio to the reference of y⁺.
+    pub ratio_chosen: f64,
+    /// Mean log-ratio to the reference of y⁻.
+    pub ratio_rejected: f64,
+    /// Fraction of pairs whose log-ratio of y⁺ exceeds that of y⁻.
+    pub accuracy: f64,
+    /// Mean w₊.
+    pub weight_chosen: f64,
+    /// Mean w₋.
+    pub weight_rejected: f64,
+    /// Packed rows and predicted tokens.
+    pub tokens: usize,
+}
+
+/// Gradients by parameter, in the model's order.
+pub struct Gradients {
+    names: Vec<String>,
+    /// The parameters themselves.
+    pub parameters: Vec<Var>,
+    /// Their gradients; empty before the first backward pass.
+    pub values: Vec<Tensor>,
+}
+
+impl Gradients {
+    /// None yet, for every parameter of the model.
+    pub fn new(model: &Model) -> Self {
+        let (names, parameters) = model.parameters().map(|(n, v)| (n.to_owned(), v.clone())).unzip();
+        Self { names, parameters, values: Vec::new() }
+    }
+
+    /// Adds the gradient of a scalar.
+    fn backward(&mut self, scalar: &Tensor) -> Result<()> {
+        let mut store = scalar.backward()?;
+        let mut fresh = Vec::with_capacity(self.parameters.len());
+        for (name, parameter) in self.names.iter().zip(&self.parameters) {
+            let gradient = store
+                .remove(parameter)
+                .with_context(|| format!("no gradient reached `{name}`: an operation lacks its backward"))?;
+            fresh.push(gradient);
+        }
+        if self.values.is_empty() {
+            self.values = fresh;
+        } else {
+            for (sum, g) in self.values.iter_mut().zip(fresh) {
+                *sum = (&*sum + g)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Global L2 norm.
+    ///
+    /// # Errors
+    /// A gradient that is not finite, by name.
+    pub fn norm(&self) -> Result<f64> {
+        let mut total = 0.0;
+        for (name, gradient) in self.names.iter().zip(&self.values) {
+            let square = sum_of_squares(gradient)?;
+            if !square.is_finite() {
+                bail!("the gradient of `{name}` is not finite")
+            }
+            total += square;
+        }
+        Ok(total.sqrt())
+    }
+}
+
+/// Σ t² in f64.
+fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
+    // Row by row: a partial sum in f32 covers one row only.
+    let rows = tensor.sqr()?.flatten_all()?;
+    let n = rows.elem_count();
+    let width = 1 << 12;
+    let whole = n / width * width;
+    let mut total = 0.0;
+    for (start, len, shape) in [(0, whole, (whole / width, width)), (whole, n - whole, (1, n - whole))] {
+        if len > 0 {
+            let sums = rows.narrow(0, start, len)?.reshape(shape)?.sum(1)?;
+            total += sums.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+        }
+    }
+    Ok(total)
+}
+
+/// Adds loss and gradient of one optimiser step's examples, in passes of
+/// `batch_size`, and returns the step's means.
+///
+/// # Errors
+/// A loss that is not finite, naming the example; failures of the model.
+pub fn accumulate(
+    model: &Model,
+    loss: &Loss,
+    examples: &[&Example],
+    batch_size: usize,
+    gradients: &mut Gradients,
+) -> Result<Means> {
+    let n = examples.len() as f64;
+    let predicted: usize = examples.iter().map(|e| e.predicted_tokens()).sum();
+    let mut means = Means::default();
+    for pass in examples.chunks(batch_size) {
+        let items: Vec<Item> = pass.iter().map(|e| e.item()).collect();
+        let packed = score::pack(&items)?;
+        let log_probs = score::log_probs(model, &packed)?;
+        let values: Vec<f64> = log_probs.to_dtype(DType::F64)?.to_vec1()?;
+        let mut coefficients = vec![0.0f64; values.len()];
+        let mut ranges = packed.ranges.iter();
+        for example in pass {
+            let first = ranges.next().expect("a range a response");
+            let chosen: f64 = values[first.clone()].iter().sum();
+            means.chosen += chosen / n;
+            let example_loss = match loss {
+                Loss::Nll(reduction) => {
+                    let scale = match reduction {
+                        Reduction::Sum => n,
+                        Reduction::TokenMean => predicted as f64,
+                    };
+                    coefficients[first.clone()].fill(-1.0 / scale);
+                    -chosen / scale
+                }
+                Loss::Preference(objective) => {
+                    let second = ranges.next().expect("a pair has two ranges");
+                    let rejected: f64 = values[second.clone()].iter().sum();
+                    let [ref_chosen, ref_rejected] = example.reference.unwrap_or([0.0; 2]);
+                    let pair = PairLogps {
+                        chosen,
+                        rejected,
+                        ref_chosen,
+                        ref_rejected,
+                        chosen_len: first.len(),
+                        rejected_len: second.len(),
+                    };
+                    let outcome = objective.outcome(&pair);
+                    coefficients[first.clone()].fill(-outcome.chosen_weight / n);
+                    coefficients[second.clone()].fill(outcome.rejected_weight / n);
+                    let ratios = [chosen - ref_chosen, rejected - ref_rejected];
+                    means.rejected += rejected / n;
+                    means.ratio_chosen += ratios[0] / n;
+                    means.ratio_rejected += ratios[1] / n;
+                    means.accuracy += f64::from(u8::from(ratios[0] > ratios[1])) / n;
+                    means.weight_chosen += outcome.chosen_weight / n;
+                    means.weight_rejected += outcome.rejected_weight / n;
+                    outcome.loss / n
+                }
+            };
+            if !example_loss.is_finite() {
+                bail!("the loss of example {} is {example_loss}", example.example)
+            }
+            means.loss += example_loss;
+        }
+        let coefficients = Tensor::new(coefficients, model.device())?.to_dtype(log_probs.dtype())?;
+        gradients.backward(&(log_probs * coefficients)?.sum_all()?)?;
+        means.tokens += packed.ids.len();
+    }
+    Ok(means)
+}

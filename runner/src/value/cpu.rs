@@ -1,0 +1,179 @@
+//! What the fused CPU operations share: numbers, slices of storages, vector code, parallel rows.
+
+use super::erfc::Erfc;
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use rayon::prelude::*;
+use std::cell::Cell;
+
+/// Numbers that the fused operations are written for: `f32` and `f64`.
+pub(super) trait Elem: Erfc {
+    /// The numbers of a storage of this type.
+    fn slice(storage: &CpuStorage) -> Option<&[Self]>;
+
+    /// A storage that holds `data`.
+    fn storage(data: Vec<Self>) -> CpuStorage;
+
+    /// The numbers of a storage of this type, given up.
+    fn into_vec(storage: CpuStorage) -> Option<Vec<Self>>;
+}
+
+macro_rules! elem {
+    ($t:ident, $variant:ident) => {
+        impl Elem for $t {
+            fn slice(storage: &CpuStorage) -> Option<&[Self]> {
+                if let CpuStorage::$variant(data) = storage { Some(data) } else { None }
+            }
+
+            fn storage(data: Vec<Self>) -> CpuStorage {
+                CpuStorage::$variant(data)
+            }
+
+            fn into_vec(storage: CpuStorage) -> Option<Vec<Self>> {
+                if let CpuStorage::$variant(data) = storage { Some(data) } else { None }
+            }
+        }
+    };
+}
+
+elem!(f32, F32);
+elem!(f64, F64);
+
+/// Runs `$body` with `$T` standing for the number type of a storage (f32 or f64).
+macro_rules! by_type {
+    ($storage:expr, $T:ident => $body:expr) => {
+        match $storage.dtype() {
+            candle_core::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => candle_core::bail!("the fused operations compute in f32 and f64, found {other:?}"),
+        }
+    };
+}
+pub(super) use by_type;
+
+thread_local! {
+    static COMPOSED_ONLY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with the fused operations switched off on this thread: the oracle of their tests.
+pub(super) fn composed_only<R>(f: impl FnOnce() -> R) -> R {
+    let before = COMPOSED_ONLY.replace(true);
+    let result = f();
+    COMPOSED_ONLY.set(before);
+    result
+}
+
+/// Whether all these tensors are on the CPU and of one of the two number types.
+pub(super) fn fused(tensors: &[&Tensor]) -> bool {
+    let dtype = tensors[0].dtype();
+    !COMPOSED_ONLY.get()
+        && matches!(dtype, DType::F32 | DType::F64)
+        && tensors.iter().all(|t| matches!(t.device(), Device::Cpu) && t.dtype() == dtype)
+}
+
+/// The numbers of a contiguous tensor inside its storage.
+pub(super) fn view<'a, T: Elem>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    let (Some(data), Some((from, to))) = (T::slice(storage), layout.contiguous_offsets()) else {
+        bail!("contiguous numbers of one type expected, found {:?} {layout:?}", storage.dtype())
+    };
+    Ok(&data[from..to])
+}
+
+/// Calls `f` with the numbers of a tensor, copied first where they are not contiguous.
+pub(super) fn with<T: Elem, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+    let tensor = tensor.detach().contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => f(view(storage, layout)?),
+        _ => bail!("a tensor on the CPU expected"),
+    }
+}
+
+/// A tensor on the CPU.
+pub(super) fn tensor<T: Elem>(data: Vec<T>, shape: impl Into<Shape>) -> Tensor {
+    let none = candle_core::op::BackpropOp::none();
+    Tensor::from_storage(Storage::Cpu(T::storage(data)), shape, none, false)
+}
+
+/// Numbers that one vector-sized accumulator holds. Sums run over this many lanes, so that a
+/// result depends on the length of a row and on nothing else.
+pub(super) const LANES: usize = 16;
+
+/// Compiles `f` for each instruction set that this build knows and runs the best that the
+/// machine has. Everything hot inside must be inlined into `f`.
+#[inline(always)]
+pub(super) fn simd<R>(f: impl FnOnce() -> R) -> R {
+    struct Run<F>(F);
+    impl<R, F: FnOnce() -> R> pulp::WithSimd for Run<F> {
+        type Output = R;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, simd: S) -> R {
+            simd.vectorize(self.0)
+        }
+    }
+    pulp::Arch::new().dispatch(Run(f))
+}
+
+/// Σ f(i) over `0..n`, in [`LANES`] lanes.
+#[inline(always)]
+pub(super) fn sum<T: Elem>(n: usize, f: impl Fn(usize) -> T) -> T {
+    let mut lanes = [T::ZERO; LANES];
+    let whole = n - n % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, acc) in lanes.iter_mut().enumerate() {
+            *acc += f(start + lane);
+        }
+    }
+    for i in whole..n {
+        lanes[i - whole] += f(i);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            let other = lanes[lane + width];
+            lanes[lane] += other;
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// Numbers in the piece of work of one task: enough to be worth handing to another thread.
+const GRAIN: usize = 1 << 14;
+
+/// Fills rows of width `width` in parallel: `f(first row, rows)` for consecutive blocks of rows.
+pub(super) fn fill_rows<T: Elem>(out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let rows = (GRAIN / width.max(1)).max(1);
+    out.par_chunks_mut(rows * width.max(1)).enumerate().for_each(|(block, out)| f(block * rows, out));
+}
+
+/// Sums over rows, in an order that does not depend on threads: `f(rows, sums)` adds a block of
+/// rows onto `sums` (of length `n`); blocks are added in order.
+pub(super) fn sum_rows<T: Elem>(
+    rows: usize,
+    n: usize,
+    f: impl Fn(std::ops::Range<usize>, &mut [T]) + Sync,
+) -> Vec<T> {
+    const BLOCK: usize = 64;
+    let blocks: Vec<Vec<T>> = (0..rows.div_ceil(BLOCK))
+        .into_par_iter()
+        .map(|block| {
+            let mut sums = vec![T::ZERO; n];
+            f(block * BLOCK..rows.min((block + 1) * BLOCK), &mut sums);
+            sums
+        })
+        .collect();
+    let mut total = vec![T::ZERO; n];
+    for block in blocks {
+        for (t, x) in total.iter_mut().zip(block) {
+            *t += x;
+        }
+    }
+    total
+}

@@ -1,0 +1,195 @@
+//! A check of every operation's derivatives on this machine, in under a second.
+//!
+//! candle does not report an operation without a backward: the weights behind it silently stay
+//! as they are. So each operation is asked, at small random inputs, whether its gradient is
+//! there, agrees with differences of its values and with its tangent, and whether its fused form
+//! agrees with the composed one.
+
+mod cases;
+
+use super::cpu::composed_only;
+use super::{Dual, Value};
+use crate::seed;
+use anyhow::{Context, Result};
+use candle_core::{DType, Device, Tensor, Var};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+/// One check of one operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpReport {
+    /// The method of [`Value`].
+    pub op: &'static str,
+    /// With which options.
+    pub case: String,
+    /// What was compared.
+    pub check: String,
+    /// The relative difference found; ∞ if there is no gradient or no tangent at all.
+    pub error: f64,
+    /// The largest difference that passes.
+    pub tolerance: f64,
+}
+
+impl OpReport {
+    /// Whether the check passes. A difference that is not a number does not.
+    pub fn passed(&self) -> bool {
+        self.error <= self.tolerance
+    }
+}
+
+/// Checks every operation on the CPU; see [`self_test_on`].
+///
+/// # Errors
+/// An operation refused its inputs. A wrong derivative is no error but a report that has not
+/// [`passed`](OpReport::passed).
+///
+/// ```
+/// assert!(ldyn::value::self_test()?.iter().all(|report| report.passed()));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn self_test() -> Result<Vec<OpReport>> {
+    self_test_on(&Device::Cpu)
+}
+
+/// Checks every operation on `device`: the backward and the tangent against central differences
+/// and against each other (⟨v, Ju⟩ = ⟨Jᵀv, u⟩), in f64; values, gradients and tangents against
+/// the composed form on the CPU, in f64 and f32.
+///
+/// # Errors
+/// As [`self_test`].
+pub fn self_test_on(device: &Device) -> Result<Vec<OpReport>> {
+    let mut reports = Vec::new();
+    for case in cases::all()? {
+        check(&case, device, &mut reports)
+            .with_context(|| format!("self test of {} ({})", case.op(), case.describe()))?;
+    }
+    Ok(reports)
+}
+
+/// An operation with its options.
+trait Case {
+    fn op(&self) -> &'static str;
+    fn describe(&self) -> String;
+    /// Shapes of the inputs that are differentiated.
+    fn inputs(&self) -> Vec<Vec<usize>>;
+    fn run<V: Value>(&self, inputs: &[V]) -> Result<V>;
+}
+
+/// Half the distance of a central difference: its errors, about h² and ε/h, are below 1e-9.
+const STEP: f64 = 1e-5;
+/// Of central differences in f64.
+const DIFFERENCE: f64 = 1e-7;
+/// Of forms that compute the same in f64 and in f32, with another order of summation.
+const SAME: [(DType, f64); 2] = [(DType::F64, 1e-11), (DType::F32, 1e-4)];
+
+fn check(case: &impl Case, device: &Device, reports: &mut Vec<OpReport>) -> Result<()> {
+    let mut rng = seed::rng(0, &format!("self test {} {}", case.op(), case.describe()));
+    let mut draw = |shape: &[usize]| random(&mut rng, shape, device);
+    let x = case.inputs().iter().map(|shape| draw(shape)).collect::<Result<Vec<_>>>()?;
+    let u = case.inputs().iter().map(|shape| draw(shape)).collect::<Result<Vec<_>>>()?;
+    let v = draw(case.run(&x)?.dims())?;
+    let mut report = |check: String, error: f64, tolerance: f64| {
+        reports.push(OpReport { op: case.op(), case: case.describe(), check, error, tolerance });
+    };
+
+    for composed in [false, true] {
+        let run = || -> Result<_> { Ok((gradients(case, &x, &v)?, tangents(case, &x, &u)?)) };
+        let ((_, gradients), tangents) = if composed { composed_only(run) } else { run() }?;
+        let form = if composed { "composed" } else { "as run" };
+        for (i, (gradient, tangent)) in gradients.iter().zip(&tangents).enumerate() {
+            let difference = difference(case, &x, i, &u[i])?;
+            let along = match gradient {
+                Some(g) if norm(g)? > 0.0 => Some(dot(g, &u[i])?),
+                _ => None,
+            };
+            let scale = norm(&difference)? * norm(&v)?;
+            let gap = |a: f64, b: f64| (a - b).abs() / scale;
+            let error = match along {
+                Some(along) => gap(along, dot(&v, &difference)?),
+                None => f64::INFINITY,
+            };
+            report(format!("gradient {i} against differences, {form}"), error, DIFFERENCE);
+            let error = tangent.as_ref().map_or(Ok(f64::INFINITY), |t| relative(t, &difference))?;
+            report(format!("tangent {i} against differences, {form}"), error, DIFFERENCE);
+            let error = match (along, tangent) {
+                (Some(along), Some(tangent)) => gap(along, dot(&v, tangent)?),
+                _ => f64::INFINITY,
+            };
+            report(format!("tangent {i} against gradient, {form}"), error, SAME[0].1);
+        }
+    }
+
+    for (dtype, tolerance) in SAME {
+        let cast = |x: &[Tensor], device: &Device| -> Result<Vec<Tensor>> {
+            x.iter().map(|x| Ok(x.to_device(device)?.to_dtype(dtype)?)).collect()
+        };
+        let all = |device: &Device| -> Result<Vec<Option<Tensor>>> {
+            let (x, u) = (cast(&x, device)?, cast(&u, device)?);
+            let (value, mut all) = gradients(case, &x, &cast(std::slice::from_ref(&v), device)?[0])?;
+            all.extend(tangents(case, &x, &u)?);
+            all.push(Some(value));
+            Ok(all)
+        };
+        let (found, expected) = (all(device)?, composed_only(|| all(&Device::Cpu))?);
+        let mut worst: f64 = 0.0;
+        for pair in found.into_iter().zip(expected) {
+            let (Some(found), Some(expected)) = pair else {
+                worst = f64::INFINITY;
+                continue;
+            };
+            let found = found.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
+            worst = worst.max(relative(&found, &expected.to_dtype(DType::F64)?)?);
+        }
+        report(format!("as run against composed, {}", dtype.as_str()), worst, tolerance);
+    }
+    Ok(())
+}
+
+fn random(rng: &mut ChaCha8Rng, shape: &[usize], device: &Device) -> Result<Tensor> {
+    let data: Vec<f64> = (0..shape.iter().product()).map(|_| rng.random_range(-1.5..1.5)).collect();
+    Ok(Tensor::from_vec(data, shape, device)?)
+}
+
+/// The value at `x`, and the gradients of ⟨v, f(x)⟩ by each input.
+fn gradients(case: &impl Case, x: &[Tensor], v: &Tensor) -> Result<(Tensor, Vec<Option<Tensor>>)> {
+    let vars = x.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
+    let inputs: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let y = case.run(&inputs)?;
+    let store = (&y * v)?.sum_all()?.backward()?;
+    Ok((y.detach(), vars.iter().map(|var| store.get(var).cloned()).collect()))
+}
+
+/// The derivative along `u[i]` in input i alone, for each i.
+fn tangents(case: &impl Case, x: &[Tensor], u: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+    let along = |i: usize| -> Result<_> {
+        let dual = |(j, x): (usize, &Tensor)| Dual::new(x, (i == j).then_some(&u[j]));
+        Ok(case.run(&x.iter().enumerate().map(dual).collect::<Result<Vec<_>>>()?)?.tangent)
+    };
+    (0..x.len()).map(along).collect()
+}
+
+/// (f(x + h·u) − f(x − h·u)) / 2h in input `i`.
+fn difference(case: &impl Case, x: &[Tensor], i: usize, u: &Tensor) -> Result<Tensor> {
+    let at = |step: f64| -> Result<Tensor> {
+        let mut x = x.to_vec();
+        x[i] = (&x[i] + (u * step)?)?;
+        case.run(&x)
+    };
+    Ok(((at(STEP)? - at(-STEP)?)? / (2.0 * STEP))?)
+}
+
+fn dot(a: &Tensor, b: &Tensor) -> Result<f64> {
+    Ok((a * b)?.sum_all()?.to_scalar()?)
+}
+
+fn norm(a: &Tensor) -> Result<f64> {
+    Ok(dot(a, a)?.sqrt())
+}
+
+/// ‖a − b‖ / ‖b‖.
+fn relative(a: &Tensor, b: &Tensor) -> Result<f64> {
+    Ok(norm(&(a - b)?)? / norm(b)?)
+}
+
+#[cfg(test)]
+mod tests;

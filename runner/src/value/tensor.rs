@@ -1,0 +1,95 @@
+//! [`Value`] for candle's tensors: fused on the CPU in f32 and f64, composed elsewhere.
+
+use super::cpu::fused;
+use super::{
+    Activation, Attention, Layout, Value, activation, attention as fused_attention, check, composed, head,
+    linear, norm,
+};
+use anyhow::{Result, ensure};
+use candle_core::Tensor;
+use ldyn_core::diagnostics::TokenStats;
+
+impl Value for Tensor {
+    fn constant(tensor: Tensor) -> Self {
+        tensor.detach()
+    }
+
+    fn primal(&self) -> &Tensor {
+        self
+    }
+
+    fn rows(&self, ids: &Tensor) -> Result<Self> {
+        check::rows(self, ids)?;
+        Ok(self.contiguous()?.index_select(ids, 0)?)
+    }
+
+    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+        check::linear(self, weight, bias)?;
+        let bias_too = bias.unwrap_or(weight);
+        if fused(&[self, weight, bias_too]) {
+            return Ok(linear::linear(self, weight, bias)?);
+        }
+        composed::linear(self, weight, bias)
+    }
+
+    fn add(&self, other: &Self) -> Result<Self> {
+        check::same_shape("add", self, other)?;
+        Ok((self + other)?)
+    }
+
+    fn mul(&self, other: &Self) -> Result<Self> {
+        check::same_shape("mul", self, other)?;
+        Ok((self * other)?)
+    }
+
+    fn activate(&self, activation: Activation) -> Result<Self> {
+        if fused(&[self]) {
+            return Ok(activation::activate(self, activation)?);
+        }
+        composed::activate(self, activation)
+    }
+
+    fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
+        check::norm("layer_norm", self, &[weight, bias])?;
+        if fused(&[self, weight, bias]) {
+            return Ok(norm::layer_norm(self, weight, bias, eps)?);
+        }
+        composed::layer_norm(self, weight, bias, eps)
+    }
+
+    fn rms_norm(&self, weight: &Self, eps: f64) -> Result<Self> {
+        check::norm("rms_norm", self, &[weight])?;
+        if fused(&[self, weight]) {
+            return Ok(norm::rms_norm(self, weight, eps)?);
+        }
+        composed::rms_norm(self, weight, eps)
+    }
+
+    fn concat(parts: &[&Self]) -> Result<Self> {
+        ensure!(!parts.is_empty(), "concat: at least one part expected");
+        Ok(Tensor::cat(parts, 1)?)
+    }
+
+    fn attention(&self, attention: &Attention, layout: &Layout) -> Result<Self> {
+        check::attention(self, attention, layout)?;
+        if fused(&[self]) {
+            return Ok(fused_attention::attention(self, attention, layout)?);
+        }
+        composed::attention(self, attention, layout)
+    }
+
+    fn log_probs(
+        &self,
+        head: &Self,
+        targets: &[u32],
+        stats: Option<&mut Vec<TokenStats<f64>>>,
+    ) -> Result<Self> {
+        check::log_probs(self, head, targets)?;
+        if fused(&[self, head]) {
+            let (logp, rows) = head::log_probs(self, head, targets)?;
+            stats.into_iter().for_each(|stats| stats.extend_from_slice(&rows));
+            return Ok(logp);
+        }
+        composed::log_probs(self, head, targets, stats)
+    }
+}

@@ -1,0 +1,269 @@
+//! The same numbers as PyTorch, transformers and TRL, on tiny random models of every supported
+//! shape. `make_fixtures.py` beside this file made the fixtures and says how; `tolerance.rs`
+//! says how near is equal. Losses, gradients and updates go through the code that trains.
+
+mod fixture;
+mod tolerance;
+
+use candle_core::{DType, Device, Tensor};
+use fixture::{Fixture, Source, all, loss};
+use ldyn::generate::{Sampling, generate};
+use ldyn::model::{Architecture, Model};
+use ldyn::probe::When;
+use ldyn::record::Metrics;
+use ldyn::score;
+use ldyn::train::{self, Example, Gradients, Observer};
+use ldyn::value::Layout;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+/// Examples in one forward and backward pass; with four pairs the last pass is a smaller one.
+const PASS: usize = 3;
+/// Where a folder of each model and its logits are left for `check_saved.py`.
+const OUT: &str = "LDYN_PARITY_OUT";
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+fn norm(tensor: &Tensor) -> f64 {
+    numbers(tensor).iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+fn logits(model: &Model, ids: &[u32]) -> Tensor {
+    model.logits(ids, &Layout::single(ids.len()).unwrap()).unwrap()
+}
+
+#[test]
+fn the_fixtures_cover_both_architectures_and_every_loss() {
+    let fixtures = all();
+    let is_neox = |f: &&Fixture| matches!(f.model().unwrap().config.architecture, Architecture::GptNeoX(_));
+    let (neox, qwen): (Vec<_>, Vec<_>) = fixtures.iter().partition(is_neox);
+    for (name, variants) in [("GPT-NeoX", neox), ("Qwen2", qwen)] {
+        assert!(variants.len() >= 4, "{} variants of {name}", variants.len());
+        let runs: usize = variants.iter().map(|f| f.expected.training.len()).sum();
+        assert_eq!(runs, 6, "{name}: three optimisers on two losses");
+    }
+    for f in &fixtures {
+        let covered: BTreeSet<&str> =
+            f.expected.losses.iter().map(|l| l.stage.loss().unwrap().info().name).collect();
+        let defined: BTreeSet<&str> = ldyn_core::loss::TABLE.iter().map(|row| row.name).collect();
+        assert_eq!(covered, defined, "{}", f.expected.variant);
+        let by_trl = f.expected.losses.iter().filter(|l| l.source == Source::Trl).count();
+        assert_eq!(by_trl, 6, "{}: losses that TRL computes", f.expected.variant);
+    }
+}
+
+#[test]
+fn logits_equal_those_of_transformers() {
+    let mut close = tolerance::LOGITS.begin();
+    for f in all() {
+        let model = f.model().unwrap();
+        for (name, expected) in f.tensors.iter().filter(|(name, _)| name.starts_with("logits.")) {
+            let [_, pair, kind] = name.split('.').collect::<Vec<_>>()[..] else { panic!("{name}") };
+            let pair = &f.expected.pairs[pair.parse::<usize>().unwrap()];
+            let found = logits(&model, &[pair.prompt.as_slice(), pair.response(kind)].concat());
+            assert_eq!(found.dims(), expected.dims(), "{} {name}", f.expected.variant);
+            for (i, (found, expected)) in numbers(&found).into_iter().zip(numbers(expected)).enumerate() {
+                close.compare(found, expected, || {
+                    format!(
+                        "{} {name}[{}, {}]",
+                        f.expected.variant,
+                        i / model.vocab_size(),
+                        i % model.vocab_size()
+                    )
+                });
+            }
+        }
+    }
+    close.finish();
+}
+
+#[test]
+fn scores_of_responses_equal_those_of_transformers() {
+    let mut sums = tolerance::LOGP_SUM.begin();
+    let mut means = tolerance::LOGP_MEAN.begin();
+    let mut probabilities = tolerance::PROBABILITY.begin();
+    let mut a_norms = tolerance::A_NORM.begin();
+    for f in all() {
+        let scored = score::score(&f.model().unwrap(), &f.items()).unwrap();
+        for e in &f.expected.responses {
+            let s = &scored[e.pair][usize::from(e.kind == "rejected")];
+            let at = |what: &str| format!("{} pair {} {} {what}", f.expected.variant, e.pair, e.kind);
+            assert_eq!(s.n_tokens, e.n_tokens, "{}", at("n_tokens"));
+            sums.compare(s.logp, e.logp, || at("logp"));
+            sums.compare(s.argmax_logp, e.argmax_logp, || at("argmax_logp"));
+            sums.compare(s.rest_logp, e.rest_logp, || at("rest_logp"));
+            means.compare(s.logp_mean, e.logp_mean, || at("logp_mean"));
+            means.compare(s.entropy, e.entropy, || at("entropy"));
+            probabilities.compare(s.gap_norm, e.gap_norm, || at("gap_norm"));
+            probabilities.compare(s.energy, e.energy, || at("energy"));
+            a_norms.compare(s.a_norm, e.a_norm, || at("a_norm"));
+            a_norms.compare(s.a_norm_reference, e.a_norm_reference, || at("a_norm_reference"));
+        }
+    }
+    for comparison in [sums, means, probabilities, a_norms] {
+        comparison.finish();
+    }
+}
+
+#[test]
+fn log_probabilities_and_argmax_of_every_token_equal_those_of_transformers() {
+    let mut close = tolerance::LOGP.begin();
+    for f in all() {
+        let packed = score::pack(&f.items()).unwrap();
+        let stats = score::token_stats(&f.model().unwrap(), &packed).unwrap();
+        for (i, range) in packed.ranges.iter().enumerate() {
+            let (pair, kind) = (i / 2, ["chosen", "rejected"][i % 2]);
+            let at = || format!("{} pair {pair} {kind}", f.expected.variant);
+            let expected = numbers(&f.tensors[&format!("logps.{pair}.{kind}")]);
+            assert_eq!(expected.len(), range.len(), "{}", at());
+            for (s, expected) in stats[range.clone()].iter().zip(expected) {
+                close.compare(s.logp, expected, at);
+            }
+            let response = f.response(pair, kind);
+            assert!(response.argmax_min_margin > tolerance::ARGMAX_MARGIN, "{}: choose another seed", at());
+            let argmax: Vec<usize> = stats[range.clone()].iter().map(|s| s.argmax).collect();
+            assert_eq!(argmax, response.argmax, "{}", at());
+        }
+    }
+    close.finish();
+}
+
+#[test]
+fn losses_and_gradients_of_every_parameter_equal_those_of_torch_and_trl() {
+    let mut losses = tolerance::LOSS.begin();
+    let mut global = tolerance::GRADIENT_NORM.begin();
+    let mut tensors = tolerance::TENSOR_GRADIENT_NORM.begin();
+    for f in all() {
+        let model = f.model().unwrap();
+        let names: Vec<&str> = model.parameters().map(|(name, _)| name).collect();
+        assert_eq!(names, f.expected.parameters, "{}", f.expected.variant);
+        for case in &f.expected.losses {
+            let at = |what: &str| format!("{} {} ({:?}) {what}", f.expected.variant, case.name, case.source);
+            let examples: Vec<Example> =
+                (0..f.expected.pairs.len()).map(|i| f.example(&case.stage, i)).collect();
+            let mut gradients = Gradients::new(&model);
+            let batch: Vec<&Example> = examples.iter().collect();
+            let means =
+                train::accumulate(&model, &loss(&case.stage).unwrap(), &batch, PASS, &mut gradients).unwrap();
+            losses.compare(means.loss, case.loss, || at("loss"));
+            global.compare(gradients.norm().unwrap(), case.gradient_norm, || at("gradient"));
+            let least = tolerance::TENSOR_GRADIENT_FLOOR * case.gradient_norm;
+            assert_eq!(gradients.values.len(), case.gradient_norms.len(), "{}", at("parameters"));
+            for ((name, gradient), &expected) in names.iter().zip(&gradients.values).zip(&case.gradient_norms)
+            {
+                tensors.compare_to_scale(norm(gradient), expected, expected.max(least), || at(name));
+            }
+        }
+    }
+    for comparison in [losses, global, tensors] {
+        comparison.finish();
+    }
+}
+
+#[derive(Default)]
+struct Steps(Vec<Metrics>);
+
+impl Observer for Steps {
+    fn probe(&mut self, _: &Model, _: &When) -> anyhow::Result<()> {
+        Ok(())
+    }
+    fn step(&mut self, metrics: &Metrics, _: usize) -> anyhow::Result<()> {
+        self.0.push(metrics.clone());
+        Ok(())
+    }
+}
+
+#[test]
+fn three_optimiser_steps_equal_those_of_torch() {
+    const SEED: u64 = 0;
+    let mut losses = tolerance::STEP_LOSS.begin();
+    let mut norms = tolerance::STEP_GRADIENT_NORM.begin();
+    let mut rates = tolerance::LEARNING_RATE.begin();
+    let mut updates = tolerance::UPDATE.begin();
+    let mut logps = tolerance::FINAL_LOGP.begin();
+    for f in all() {
+        for run in &f.expected.training {
+            let stage = &run.stage;
+            let label = format!("{}.{}", stage.objective, stage.optimizer.name());
+            let at = |what: &str| format!("{} {label} {what}", f.expected.variant);
+            let model = f.model().unwrap();
+            let start = model.copy().unwrap();
+
+            // Examples lie where the stage's own shuffle makes the batches of the run.
+            let wanted: Vec<usize> = run.steps.iter().flat_map(|step| step.pairs.clone()).collect();
+            let order = train::order(wanted.len(), 1.0, SEED, &stage.name);
+            let mut examples: Vec<Example> = wanted.iter().map(|&i| f.example(stage, i)).collect();
+            for (&position, &i) in order.iter().zip(&wanted) {
+                examples[position] = f.example(stage, i);
+            }
+            let mut steps = Steps::default();
+            train::train(&model, stage, &loss(stage).unwrap(), &examples, SEED, 0, &mut steps).unwrap();
+
+            assert_eq!(steps.0.len(), run.steps.len(), "{}", at("steps"));
+            for (found, expected) in steps.0.iter().zip(&run.steps) {
+                let at = |what: &str| at(&format!("step {} {what}", found.step));
+                losses.compare(found.loss, expected.loss, || at("loss"));
+                norms.compare(found.grad_norm, expected.gradient_norm, || at("gradient norm"));
+                rates.compare(found.learning_rate, expected.learning_rate, || at("learning rate"));
+            }
+            for ((name, after), (_, before)) in model.parameters().zip(start.parameters()) {
+                if tolerance::NOISE_ONLY.iter().any(|end| name.ends_with(end)) {
+                    continue;
+                }
+                let expected = &f.updates[&format!("{label}.{name}")];
+                let found = (after.as_tensor() - before.as_tensor()).unwrap();
+                let distance = norm(&(found - expected).unwrap()) / norm(expected);
+                updates.compare(distance, 0.0, || at(name));
+            }
+            for (i, scored) in score::score(&model, &f.items()).unwrap().iter().enumerate() {
+                logps.compare(scored[0].logp, run.final_logps.chosen[i], || at(&format!("chosen {i}")));
+                logps.compare(scored[1].logp, run.final_logps.rejected[i], || at(&format!("rejected {i}")));
+            }
+        }
+    }
+    for comparison in [losses, norms, rates, updates, logps] {
+        comparison.finish();
+    }
+}
+
+#[test]
+fn greedy_continuations_equal_those_of_transformers() {
+    for f in all() {
+        let model = f.model().unwrap();
+        for e in &f.expected.generation {
+            assert!(e.min_margin > tolerance::GREEDY_MARGIN, "{}: choose another seed", f.expected.variant);
+            let sampling = Sampling { temperature: 0.0, max_new_tokens: e.ids.len(), ..Sampling::default() };
+            // No id is EOS: the fixtures' continuations do not end at one.
+            let rng = &mut ldyn::seed::rng(0, "parity");
+            let found = generate(&model, &[e.prompt.as_slice()], u32::MAX, &sampling, rng).unwrap();
+            assert_eq!(found[0], e.ids, "{} prompt {:?}", f.expected.variant, e.prompt);
+        }
+    }
+}
+
+/// With `LDYN_PARITY_OUT` set to an empty or new folder, the folders stay there for `check_saved.py`.
+#[test]
+fn a_saved_folder_gives_the_same_logits() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = std::env::var_os(OUT).map_or(temporary.path().to_owned(), PathBuf::from);
+    for f in all() {
+        let model = f.model().unwrap();
+        let folder = root.join(&f.expected.variant);
+        model.save(&folder, None).unwrap();
+        let again = Model::load(&folder, DType::F32, &Device::Cpu).unwrap();
+        let tolerance = Tensor::new(tolerance::LOGITS.absolute(), &Device::Cpu).unwrap();
+        let mut written = HashMap::from([("tolerance".to_owned(), tolerance)]);
+        for (i, pair) in f.expected.pairs.iter().enumerate() {
+            let ids = [pair.prompt.as_slice(), &pair.chosen].concat();
+            let logits = logits(&model, &ids);
+            let same = numbers(&logits) == numbers(&self::logits(&again, &ids));
+            assert!(same, "{}: pair {i} has other logits after saving and loading", f.expected.variant);
+            let ids: Vec<i64> = ids.into_iter().map(i64::from).collect();
+            written.insert(format!("ids.{i}"), Tensor::new(ids, &Device::Cpu).unwrap());
+            written.insert(format!("logits.{i}"), logits);
+        }
+        candle_core::safetensors::save(&written, folder.join("logits.safetensors")).unwrap();
+    }
+}
