@@ -131,10 +131,10 @@ impl<'a> Run<'a> {
             probe_seconds: 0.0,
             notes: Vec::new(),
         };
-        if let Loss::Preference(objective) = &loss {
-            if ldyn_core::loss::PreferenceLoss::<f64>::uses_reference(objective) {
-                info.notes.push(self.add_reference(stage, &mut examples)?);
-            }
+        if let Loss::Preference(objective) = &loss
+            && ldyn_core::loss::PreferenceLoss::<f64>::uses_reference(objective)
+        {
+            info.notes.push(self.add_reference(stage, &mut examples)?);
         }
         self.manifest.stages.push(info);
         record::write_manifest(&self.study.output, &self.manifest)?;

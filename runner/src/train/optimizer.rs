@@ -251,9 +251,10 @@ mod tests {
     fn the_first_rmsprop_step_is_ten_rates_in_the_sign_of_the_gradient() {
         let p = Var::new(&[0.0f64, 0.0, 0.0], &Device::Cpu).unwrap();
         let g = Tensor::new(&[3.0f64, -0.01, 200.0], &Device::Cpu).unwrap();
-        let mut optimizer =
-            Optimizer::new(config::Optimizer::RmsProp { alpha: 0.99, eps: 1e-8 }, &[p.clone()]).unwrap();
-        optimizer.step(&[p.clone()], &[g], 1e-3, 1.0).unwrap();
+        let parameters = std::slice::from_ref(&p);
+        let settings = config::Optimizer::RmsProp { alpha: 0.99, eps: 1e-8 };
+        let mut optimizer = Optimizer::new(settings, parameters).unwrap();
+        optimizer.step(parameters, &[g], 1e-3, 1.0).unwrap();
         for (p, sign) in p.to_vec1::<f64>().unwrap().into_iter().zip([-1.0, 1.0, -1.0]) {
             assert!((p - sign * 1e-2).abs() < 1e-6, "{p}");
         }
