@@ -188,8 +188,8 @@ fn bad_lines_are_named_by_file_and_line() {
         "--set",
         "stages.0.max_steps=1",
     ];
-    let train =
-        ["train", "sft", "--model", text(&base_model()), "--data", text(&data), "--output", text(&out)];
+    let model = base_model();
+    let train = ["train", "sft", "--model", text(&model), "--data", text(&data), "--output", text(&out)];
     succeeds(&[train.as_slice(), &lengths].concat());
     assert!(fs::read_to_string(out.join("manifest.json")).unwrap().contains("cut 1 of 1 prompts"));
     let endless = "word ".repeat(5000);
@@ -240,7 +240,8 @@ fn the_probe_verb_gives_the_numbers_that_training_recorded() {
         "--set",
         "data.max_prompt_length=64",
     ];
-    let arguments = ["probe", "--model", text(&run.join("dpo")), "--data", text(&data), "--out", text(&out)];
+    let model = run.join("dpo");
+    let arguments = ["probe", "--model", text(&model), "--data", text(&data), "--out", text(&out)];
     succeeds(&[&arguments[..], &kinds].concat());
     let rows = |path: &Path| -> Vec<serde_json::Value> {
         fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
