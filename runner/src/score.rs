@@ -2,6 +2,7 @@
 //! for all responses behind them, only response positions reach the head, and
 //! the statistics of every position come from the same pass.
 
+use crate::data::TokenizedRecord;
 use crate::model::Model;
 use crate::value::{Layout, Value};
 use anyhow::{Context, Result, bail};
@@ -26,6 +27,16 @@ impl Item<'_> {
     /// Packed rows that the item takes: the last token of a response is only ever predicted.
     pub fn rows(&self) -> usize {
         self.prompt.len() + self.responses.iter().map(|r| r.len().saturating_sub(1)).sum::<usize>()
+    }
+}
+
+impl<'a> From<&'a TokenizedRecord> for Item<'a> {
+    /// Every response of the record behind its prompt.
+    fn from(record: &'a TokenizedRecord) -> Self {
+        Self {
+            prompt: &record.prompt,
+            responses: record.responses.iter().map(|(_, ids)| ids.as_slice()).collect(),
+        }
     }
 }
 
@@ -127,7 +138,7 @@ pub fn score(model: &Model, items: &[Item]) -> Result<Vec<Vec<ResponseStats>>> {
 }
 
 /// Consecutive runs of items that hold at most `max_rows` rows each, or one item.
-fn batches(items: &[Item], max_rows: usize) -> Vec<Range<usize>> {
+pub(crate) fn batches(items: &[Item], max_rows: usize) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let mut start = 0;
     let mut rows = 0;
@@ -178,6 +189,7 @@ mod tests {
         for b in &batches {
             assert!(b.len() == 1 || items[b.clone()].iter().map(Item::rows).sum::<usize>() <= 10);
         }
-        assert_eq!(batches.len(), 7);
+        // 1 + 2 + 3 + 4 rows fill one batch; 5 to 9 take one each.
+        assert_eq!(batches.len(), 6);
     }
 }

@@ -168,18 +168,6 @@ fn bad_lines_are_named_by_file_and_line() {
         ([PAIR.as_bytes(), b"\n{\"prompt\": \"\xff\xfe\"}"].concat(), &["data.jsonl", "line 2", "UTF-8"]),
     ];
     let folder = tempfile::tempdir().unwrap();
-    for (content, words) in cases {
-        let data = data_file(folder.path(), content);
-        let out = folder.path().join("run");
-        fails(
-            &["train", "dpo", "--model", text(&base_model()), "--data", text(&data), "--output", text(&out)],
-            words,
-        );
-        assert!(!out.join("metrics.jsonl").exists());
-    }
-    // A prompt that does not fit is cut for training, and refused where it would be continued.
-    let data = data_file(folder.path(), long);
-    let out = folder.path().join("cut");
     let lengths = [
         "--set",
         "data.max_length=32",
@@ -189,6 +177,16 @@ fn bad_lines_are_named_by_file_and_line() {
         "stages.0.max_steps=1",
     ];
     let model = base_model();
+    for (content, words) in cases {
+        let data = data_file(folder.path(), content);
+        let out = folder.path().join("run");
+        let train = ["train", "dpo", "--model", text(&model), "--data", text(&data), "--output", text(&out)];
+        fails(&[train.as_slice(), &lengths].concat(), words);
+        assert!(!out.join("metrics.jsonl").exists());
+    }
+    // A prompt that does not fit is cut for training, and refused where it would be continued.
+    let data = data_file(folder.path(), long);
+    let out = folder.path().join("cut");
     let train = ["train", "sft", "--model", text(&model), "--data", text(&data), "--output", text(&out)];
     succeeds(&[train.as_slice(), &lengths].concat());
     assert!(fs::read_to_string(out.join("manifest.json")).unwrap().contains("cut 1 of 1 prompts"));

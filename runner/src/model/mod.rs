@@ -28,6 +28,9 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// A direction in weight space: a tensor for each parameter that moves, by name.
+pub type Direction = BTreeMap<String, Tensor>;
+
 /// A language model with its weights.
 #[derive(Debug)]
 pub struct Model {
@@ -92,10 +95,34 @@ impl Model {
         Ok(Self { config: self.config.clone(), params, device: self.device.clone(), dtype: self.dtype })
     }
 
+    /// Takes over the weights of a model of the same shape.
+    ///
+    /// # Errors
+    /// Another shape, by parameter.
+    pub fn set_weights(&self, from: &Self) -> Result<()> {
+        for (name, var) in &self.params {
+            var.set(&from.var(name)?.as_detached_tensor()).with_context(|| format!("parameter `{name}`"))?;
+        }
+        Ok(())
+    }
+
     /// Every parameter with its name in Hugging Face's files, sorted by name. A tied head is
     /// the embedding and comes once.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.params.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The part of the model that a parameter belongs to: `embedding`, `block 3`, `last norm`, `head`.
+    pub fn group(&self, name: &str) -> String {
+        let (head, embedding) = self.config.head_and_embedding();
+        let block = name.split_once(".layers.").and_then(|(_, rest)| rest.split('.').next());
+        match block {
+            Some(block) => format!("block {block}"),
+            None if name == embedding && self.config.tied => "embedding and head".into(),
+            None if name == embedding => "embedding".into(),
+            None if name == head => "head".into(),
+            None => "last norm".into(),
+        }
     }
 
     /// Number of weights.
@@ -182,12 +209,7 @@ impl Model {
     ///
     /// # Errors
     /// A tangent without a parameter or of another shape, or as [`Model::hidden`].
-    pub fn duals(
-        &self,
-        tangents: &BTreeMap<String, Tensor>,
-        ids: &[u32],
-        layout: &Layout,
-    ) -> Result<(Dual, Dual)> {
+    pub fn duals(&self, tangents: &Direction, ids: &[u32], layout: &Layout) -> Result<(Dual, Dual)> {
         for name in tangents.keys() {
             self.var(name)?;
         }

@@ -23,13 +23,7 @@ pub struct When {
 /// # Errors
 /// As [`score::score`]; a log-probability that is not finite, by example and kind.
 pub fn sweep(model: &Model, records: &[TokenizedRecord], when: Option<&When>) -> Result<Vec<ProbeRow>> {
-    let items: Vec<Item> = records
-        .iter()
-        .map(|r| Item {
-            prompt: &r.prompt,
-            responses: r.responses.iter().map(|(_, ids)| ids.as_slice()).collect(),
-        })
-        .collect();
+    let items: Vec<Item> = records.iter().map(Item::from).collect();
     let scored = score::score(model, &items)?;
     let mut rows = Vec::new();
     for (record, responses) in records.iter().zip(scored) {

@@ -4,8 +4,8 @@
 use super::difference::{At, Difference, MIN_PROMPTS, change, enough, need_points, series};
 use super::observations::{StageRows, minus};
 use super::quantity::Quantity;
-use super::stats::{Estimate, correlation};
 use super::text::{number, signed, with_error};
+use crate::statistics::{Estimate, correlation};
 use serde::Serialize;
 
 /// Standard errors that a mean difference must be away from 0.

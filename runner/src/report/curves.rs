@@ -2,8 +2,8 @@
 
 use super::observations::{Series, StageRows, minus};
 use super::quantity::{Measure, Quantity};
-use super::stats::estimate;
 use crate::record::Metrics;
+use crate::statistics::estimate;
 use serde::Serialize;
 
 /// One quantity over one stage.

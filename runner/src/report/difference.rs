@@ -3,8 +3,8 @@
 
 use super::observations::{Series, StageRows, minus};
 use super::quantity::Quantity;
-use super::stats::{Estimate, estimate};
 use super::text::{signed, with_error};
+use crate::statistics::{Estimate, estimate};
 
 /// Fewer prompts than this decide nothing.
 pub const MIN_PROMPTS: usize = 5;

@@ -12,7 +12,7 @@
 //! | module | does |
 //! |---|---|
 //! | `load`, `observations` | a run folder, whole or not → the same prompts at every probe point |
-//! | `quantity`, `difference`, `stats`, `curves` | what is followed, with its standard errors |
+//! | `quantity`, `difference`, `curves` | what is followed, with its standard errors |
 //! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
 //! | `summary` | all of it as data; also `report.json` |
 //! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
@@ -32,13 +32,13 @@ mod observations;
 mod quantity;
 mod rows;
 mod rules;
-mod stats;
 mod summary;
 mod svg;
 mod table;
 mod text;
 mod write;
 
+pub use crate::statistics::Estimate;
 pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
 pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
 pub use difference::MIN_PROMPTS;
@@ -46,7 +46,6 @@ pub use findings::{Finding, Verdict};
 pub use html::html;
 pub use load::{Run, load};
 pub use markdown::markdown;
-pub use stats::Estimate;
 pub use summary::{Kind, REPORT_SCHEMA, Stage, Summary, json, summarise};
 pub use table::terminal;
 pub use write::{HTML, JSON, MARKDOWN, write};

@@ -2,9 +2,9 @@
 
 use super::curves::{CONTEXTS, Curve, CurvePoint};
 use super::quantity::{Measure, Quantity};
-use super::stats::Estimate;
 use super::summary::{Stage, Summary};
 use super::text::{count, number, symbol, with_error};
+use crate::statistics::Estimate;
 use serde::Serialize;
 
 /// One row of a stage's table.

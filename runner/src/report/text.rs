@@ -1,7 +1,7 @@
 //! Numbers, kinds and plain text as a reader sees them.
 
-use super::stats::Estimate;
 use crate::data::KINDS;
+use crate::statistics::Estimate;
 use minijinja::HtmlEscape;
 
 /// The paper's symbol of a response kind; an unknown kind is its own symbol.

@@ -5,12 +5,14 @@ mod order;
 mod reference;
 mod schedule;
 mod step;
+mod update;
 
-pub use optimizer::Optimizer;
+pub use optimizer::{Linearised, Optimizer};
 pub use order::order;
 pub use reference::reference_log_probs;
 pub use schedule::learning_rate;
-pub use step::{Example, Gradients, Loss, Means, accumulate};
+pub use step::{Example, Gradients, Loss, Means, Pass, accumulate, predicted_tokens, sum_of_squares};
+pub use update::{Cause, Update, UpdateToken, displacement, move_along, sum};
 
 use crate::config::Stage;
 use crate::model::Model;

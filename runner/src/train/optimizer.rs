@@ -54,19 +54,13 @@ impl Optimizer {
             match self.settings {
                 config::Optimizer::RmsProp { alpha, eps } => {
                     update(v, g, g, SquareAverage { decay: alpha, clip })?;
-                    update(p, g, v, Normalised { rate: lr * clip, root_scale: 1.0, eps, decay: 1.0 })?;
+                    update(p, g, v, Normalised::rmsprop(lr * clip, eps))?;
                 }
                 config::Optimizer::AdamW { beta1, beta2, eps, weight_decay } => {
-                    let correction = |beta: f64| 1.0 - beta.powi(self.steps);
+                    let rule = Normalised::adamw(lr, [beta1, beta2], eps, self.steps);
                     update(&self.first[i], g, g, Average { decay: beta1, clip })?;
                     update(v, g, g, SquareAverage { decay: beta2, clip })?;
-                    let step = Normalised {
-                        rate: lr / correction(beta1),
-                        root_scale: 1.0 / correction(beta2).sqrt(),
-                        eps,
-                        decay: 1.0 - lr * weight_decay,
-                    };
-                    update(p, &self.first[i], v, step)?;
+                    update(p, &self.first[i], v, Normalised { decay: 1.0 - lr * weight_decay, ..rule })?;
                 }
                 config::Optimizer::Sgd { momentum, weight_decay } => {
                     update(v, g, p, Velocity { momentum, clip, weight_decay })?;
@@ -76,6 +70,83 @@ impl Optimizer {
         }
         Ok(())
     }
+
+    /// The step that [`Optimizer::step`] would take, as a linear function of the gradient:
+    /// Δθ = −gain ∘ g + history + decay. Nothing is changed.
+    ///
+    /// RMSprop and AdamW divide by the root of a squared average that holds this gradient too; the
+    /// function is linear at that average.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub fn linearised(
+        &self,
+        parameters: &[Var],
+        gradients: &[Tensor],
+        lr: f64,
+        clip: f64,
+    ) -> Result<Linearised> {
+        let mut next = Self {
+            settings: self.settings,
+            second: copies(&self.second)?,
+            first: copies(&self.first)?,
+            steps: self.steps,
+        };
+        let moved = copies(parameters.iter().map(Var::as_tensor))?;
+        let moved = moved.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
+        next.step(&moved, gradients, lr, clip)?;
+
+        let (mut gain, mut history, mut decay) = (Vec::new(), Vec::new(), Vec::new());
+        for (i, p) in parameters.iter().enumerate() {
+            // What the rule makes of a weight 0 along a direction 1: minus its rate.
+            let (rates, ones) = (p.zeros_like()?, p.ones_like()?);
+            match self.settings {
+                config::Optimizer::RmsProp { eps, .. } => {
+                    update(&rates, &ones, &next.second[i], Normalised::rmsprop(lr * clip, eps))?;
+                    gain.push(rates.neg()?);
+                }
+                config::Optimizer::AdamW { beta1, beta2, eps, weight_decay } => {
+                    let rule = Normalised::adamw(lr, [beta1, beta2], eps, next.steps);
+                    update(&rates, &ones, &next.second[i], rule)?;
+                    gain.push((&rates * (-(1.0 - beta1) * clip))?);
+                    history.push((&rates * (&self.first[i] * beta1)?)?);
+                    decay.push((p.as_detached_tensor() * (-lr * weight_decay))?);
+                }
+                config::Optimizer::Sgd { momentum, weight_decay } => {
+                    update(&rates, &ones, &ones, Descend { rate: lr })?;
+                    gain.push((&rates * -clip)?);
+                    history.push((&rates * (&self.second[i] * momentum)?)?);
+                    decay.push((&rates * (p.as_detached_tensor() * weight_decay)?)?);
+                }
+            }
+        }
+        let (momentum, weight_decay) = match self.settings {
+            config::Optimizer::RmsProp { .. } => (0.0, 0.0),
+            config::Optimizer::AdamW { beta1, weight_decay, .. } => (beta1, weight_decay),
+            config::Optimizer::Sgd { momentum, weight_decay } => (momentum, weight_decay),
+        };
+        Ok(Linearised {
+            gain,
+            history: (self.steps > 0 && momentum != 0.0).then_some(history),
+            decay: (weight_decay != 0.0).then_some(decay),
+        })
+    }
+}
+
+/// A step as a linear function of its gradient; see [`Optimizer::linearised`]. One tensor a parameter.
+#[derive(Debug)]
+pub struct Linearised {
+    /// What the step takes off a weight per unit of its gradient: one number for all weights with
+    /// SGD, a number for each with RMSprop and AdamW.
+    pub gain: Vec<Tensor>,
+    /// The part of the step that earlier gradients cause through momentum.
+    pub history: Option<Vec<Tensor>>,
+    /// The part that weight decay causes.
+    pub decay: Option<Vec<Tensor>>,
+}
+
+fn copies<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Vec<Tensor>> {
+    Ok(tensors.into_iter().map(|t| t.detach().copy()).collect::<candle_core::Result<_>>()?)
 }
 
 /// One elementwise update x ← f(x, a, b): in place on the CPU, and as tensor
@@ -122,6 +193,18 @@ struct Normalised {
     root_scale: f64,
     eps: f64,
     decay: f64,
+}
+
+impl Normalised {
+    fn rmsprop(rate: f64, eps: f64) -> Self {
+        Self { rate, root_scale: 1.0, eps, decay: 1.0 }
+    }
+
+    /// Without decay; `steps` counts from 1.
+    fn adamw(lr: f64, [beta1, beta2]: [f64; 2], eps: f64, steps: i32) -> Self {
+        let correction = |beta: f64| 1.0 - beta.powi(steps);
+        Self { rate: lr / correction(beta1), root_scale: 1.0 / correction(beta2).sqrt(), eps, decay: 1.0 }
+    }
 }
 
 impl Update for Normalised {
@@ -257,6 +340,32 @@ mod tests {
         optimizer.step(parameters, &[g], 1e-3, 1.0).unwrap();
         for (p, sign) in p.to_vec1::<f64>().unwrap().into_iter().zip([-1.0, 1.0, -1.0]) {
             assert!((p - sign * 1e-2).abs() < 1e-6, "{p}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_the_sum_of_its_parts() {
+        for settings in [
+            config::Optimizer::RmsProp { alpha: 0.99, eps: 1e-8 },
+            config::Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 },
+            config::Optimizer::Sgd { momentum: 0.9, weight_decay: 0.1 },
+        ] {
+            let [p, a, b] = tensors();
+            let p = Var::from_tensor(&p).unwrap();
+            let parameters = std::slice::from_ref(&p);
+            let mut optimizer = Optimizer::new(settings, parameters).unwrap();
+            for g in [&a, &b, &(&a + &b).unwrap()] {
+                let gradient = std::slice::from_ref(g);
+                let linear = optimizer.linearised(parameters, gradient, 1e-2, 0.7).unwrap();
+                let before = p.as_detached_tensor().copy().unwrap();
+                optimizer.step(parameters, gradient, 1e-2, 0.7).unwrap();
+                let mut rest = ((p.as_tensor() - before).unwrap() + (&linear.gain[0] * g).unwrap()).unwrap();
+                for part in [linear.history, linear.decay].into_iter().flatten() {
+                    rest = (rest - &part[0]).unwrap();
+                }
+                let rest = rest.abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+                assert!(rest < 1e-15, "{settings:?}: {rest} of the step is in no part");
+            }
         }
     }
 }

@@ -4,8 +4,8 @@
 //! that training is the formula.
 
 use crate::config::Reduction;
-use crate::model::Model;
-use crate::score::{self, Item};
+use crate::model::{Direction, Model};
+use crate::score::{self, Item, Packed};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor, Var};
 use ldyn_core::loss::{Objective, PairLogps, PreferenceLoss};
@@ -85,7 +85,10 @@ impl Gradients {
     }
 
     /// Adds the gradient of a scalar.
-    fn backward(&mut self, scalar: &Tensor) -> Result<()> {
+    ///
+    /// # Errors
+    /// A parameter that no gradient reaches, by name.
+    pub fn backward(&mut self, scalar: &Tensor) -> Result<()> {
         let mut store = scalar.backward()?;
         let mut fresh = Vec::with_capacity(self.parameters.len());
         for (name, parameter) in self.names.iter().zip(&self.parameters) {
@@ -94,14 +97,30 @@ impl Gradients {
                 .with_context(|| format!("no gradient reached `{name}`: an operation lacks its backward"))?;
             fresh.push(gradient);
         }
+        self.add(fresh)
+    }
+
+    /// Adds gradients in the order of the parameters.
+    ///
+    /// # Errors
+    /// Shapes that differ.
+    pub fn add(&mut self, gradients: Vec<Tensor>) -> Result<()> {
         if self.values.is_empty() {
-            self.values = fresh;
-        } else {
-            for (sum, g) in self.values.iter_mut().zip(fresh) {
-                *sum = (&*sum + g)?;
-            }
+            self.values = gradients;
+            return Ok(());
+        }
+        for (sum, g) in self.values.iter_mut().zip(gradients) {
+            *sum = (&*sum + g)?;
         }
         Ok(())
+    }
+
+    /// `scale` times the gradients, by name.
+    ///
+    /// # Errors
+    /// A failed operation.
+    pub fn direction(&self, scale: f64) -> Result<Direction> {
+        self.names.iter().zip(&self.values).map(|(name, g)| Ok((name.clone(), (g * scale)?))).collect()
     }
 
     /// Global L2 norm.
@@ -122,7 +141,10 @@ impl Gradients {
 }
 
 /// Σ t² in f64.
-fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
+///
+/// # Errors
+/// A failed operation.
+pub fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
     // Row by row: a partial sum in f32 covers one row only.
     let rows = tensor.sqr()?.flatten_all()?;
     let n = rows.elem_count();
@@ -138,29 +160,37 @@ fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
     Ok(total)
 }
 
-/// Adds loss and gradient of one optimiser step's examples, in passes of
-/// `batch_size`, and returns the step's means.
-///
-/// # Errors
-/// A loss that is not finite, naming the example; failures of the model.
-pub fn accumulate(
-    model: &Model,
-    loss: &Loss,
-    examples: &[&Example],
-    batch_size: usize,
-    gradients: &mut Gradients,
-) -> Result<Means> {
-    let n = examples.len() as f64;
-    let predicted: usize = examples.iter().map(|e| e.predicted_tokens()).sum();
-    let mut means = Means::default();
-    for pass in examples.chunks(batch_size) {
-        let items: Vec<Item> = pass.iter().map(|e| e.item()).collect();
+/// One forward pass with what the loss makes of it: L changes by Σ coefficients · Δ log π(target).
+pub struct Pass {
+    /// The examples as one batch; its ranges are the examples' responses in order.
+    pub packed: Packed,
+    /// log π of every target, with candle's graph behind it.
+    pub log_probs: Tensor,
+    /// ∂L/∂log π of every target: minus the token's weight for a response to be raised.
+    pub coefficients: Vec<f64>,
+}
+
+impl Pass {
+    /// Scores `examples` and asks the loss for its coefficients; adds their share to the step's
+    /// means. The step has `n` examples with `predicted` scored tokens in all.
+    ///
+    /// # Errors
+    /// A loss that is not finite, naming the example; failures of the model.
+    pub fn new(
+        model: &Model,
+        loss: &Loss,
+        examples: &[&Example],
+        [n, predicted]: [usize; 2],
+        means: &mut Means,
+    ) -> Result<Self> {
+        let n = n as f64;
+        let items: Vec<Item> = examples.iter().map(|e| e.item()).collect();
         let packed = score::pack(&items)?;
         let log_probs = score::log_probs(model, &packed)?;
         let values: Vec<f64> = log_probs.to_dtype(DType::F64)?.to_vec1()?;
         let mut coefficients = vec![0.0f64; values.len()];
         let mut ranges = packed.ranges.iter();
-        for example in pass {
+        for example in examples {
             let first = ranges.next().expect("a range a response");
             let chosen: f64 = values[first.clone()].iter().sum();
             means.chosen += chosen / n;
@@ -203,9 +233,44 @@ pub fn accumulate(
             }
             means.loss += example_loss;
         }
-        let coefficients = Tensor::new(coefficients, model.device())?.to_dtype(log_probs.dtype())?;
-        gradients.backward(&(log_probs * coefficients)?.sum_all()?)?;
         means.tokens += packed.ids.len();
+        Ok(Self { packed, log_probs, coefficients })
+    }
+
+    /// Σ coefficients · log π over the targets that `keep` accepts: its gradient is the part of the
+    /// loss's gradient that passes through them.
+    ///
+    /// # Errors
+    /// A failed operation.
+    pub fn through(&self, keep: impl Fn(usize) -> bool) -> Result<Tensor> {
+        let kept = self.coefficients.iter().enumerate().map(|(t, &c)| if keep(t) { c } else { 0.0 });
+        let kept = Tensor::new(kept.collect::<Vec<f64>>(), self.log_probs.device())?;
+        Ok((&self.log_probs * kept.to_dtype(self.log_probs.dtype())?)?.sum_all()?)
+    }
+}
+
+/// Adds loss and gradient of one optimiser step's examples, in passes of
+/// `batch_size`, and returns the step's means.
+///
+/// # Errors
+/// As [`Pass::new`].
+pub fn accumulate(
+    model: &Model,
+    loss: &Loss,
+    examples: &[&Example],
+    batch_size: usize,
+    gradients: &mut Gradients,
+) -> Result<Means> {
+    let whole = [examples.len(), predicted_tokens(examples)];
+    let mut means = Means::default();
+    for pass in examples.chunks(batch_size) {
+        let pass = Pass::new(model, loss, pass, whole, &mut means)?;
+        gradients.backward(&pass.through(|_| true)?)?;
     }
     Ok(means)
+}
+
+/// Scored tokens of all examples.
+pub fn predicted_tokens(examples: &[&Example]) -> usize {
+    examples.iter().map(|e| e.predicted_tokens()).sum()
 }

@@ -1,0 +1,77 @@
+//! Predicted against measured while a model trains. Every few steps the change of
+//! the weights since the last look is a direction Δθ: one Jacobian–vector product
+//! at the old weights predicts Δ log π of every probed response, and scoring them at
+//! the new weights measures it. Added up over the run the predictions are the
+//! accumulated influence, and show where first order stops being enough.
+
+use super::predict::{self, PerToken};
+use crate::data::TokenizedRecord;
+use crate::model::Model;
+use crate::probe::When;
+use crate::record::GaugeRow;
+use crate::score::Item;
+use crate::train::displacement;
+use anyhow::Result;
+
+/// Where the model was at the last look, and what it said.
+pub struct Gauge<'a> {
+    every: usize,
+    records: &'a [TokenizedRecord],
+    start: Model,
+    start_step: usize,
+    logps: PerToken<f64>,
+}
+
+impl<'a> Gauge<'a> {
+    /// Looks at `model` for the first time; from then on every `every` steps.
+    ///
+    /// # Errors
+    /// Failures of the model.
+    pub fn new(model: &Model, records: &'a [TokenizedRecord], every: usize) -> Result<Self> {
+        let mut gauge = Self { every, records, start: model.copy()?, start_step: 0, logps: Vec::new() };
+        gauge.logps = gauge.logps_of(model)?;
+        Ok(gauge)
+    }
+
+    /// Rows for the window that ends with step `when.step`; none where no window ends. The last of
+    /// `steps` ends one in any case.
+    ///
+    /// # Errors
+    /// Failures of the model.
+    pub fn after_step(&mut self, model: &Model, when: &When, steps: usize) -> Result<Vec<GaugeRow>> {
+        if when.step - self.start_step < self.every && when.step < steps {
+            return Ok(Vec::new());
+        }
+        let items: Vec<Item> = self.records.iter().map(Item::from).collect();
+        let predicted = predict::predicted(&self.start, &displacement(&self.start, model)?, &items)?;
+        let logps = self.logps_of(model)?;
+        let mut rows = Vec::new();
+        for (i, record) in self.records.iter().enumerate() {
+            for (j, (kind, _)) in record.responses.iter().enumerate() {
+                let sum = |values: &PerToken<f64>| values[i][j].iter().sum::<f64>();
+                rows.push(GaugeRow {
+                    stage: when.stage.clone(),
+                    from_step: self.start_step,
+                    step: when.step,
+                    examples_seen: when.examples_seen,
+                    example: record.example,
+                    kind: kind.clone(),
+                    predicted: sum(&predicted),
+                    measured: sum(&logps) - sum(&self.logps),
+                });
+            }
+        }
+        self.start.set_weights(model)?;
+        (self.start_step, self.logps) = (when.step, logps);
+        Ok(rows)
+    }
+
+    fn logps_of(&self, model: &Model) -> Result<PerToken<f64>> {
+        let items: Vec<Item> = self.records.iter().map(Item::from).collect();
+        let stats = predict::measured(model, &items)?;
+        let logps = |tokens: Vec<ldyn_core::diagnostics::TokenStats<f64>>| {
+            tokens.into_iter().map(|t| t.logp).collect()
+        };
+        Ok(stats.into_iter().map(|item| item.into_iter().map(logps).collect()).collect())
+    }
+}
