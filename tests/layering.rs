@@ -8,13 +8,29 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "core/src",
         &["candle", "std::fs", "std::io", "std::time", "std::net", "rand::", "rand_chacha", "ldyn::"],
     ),
-    ("runner/src/report", &["crate::train", "crate::probe", "crate::model", "crate::value", "candle"]),
-    ("runner/src/record.rs", &["crate::", "candle"]),
+    (
+        "runner/src/report",
+        &["crate::train", "crate::probe", "crate::model", "crate::value", "crate::dynamics", "candle"],
+    ),
+    (
+        "runner/src/record",
+        &[
+            "crate::config",
+            "crate::data",
+            "crate::model",
+            "crate::report",
+            "crate::score",
+            "crate::train",
+            "candle",
+        ],
+    ),
+    ("runner/src/statistics.rs", &["crate::record", "crate::model", "candle"]),
     ("runner/src/data", &["crate::model", "crate::train", "crate::value", "candle"]),
     ("runner/src/value", &["crate::model", "crate::score", "crate::train", "crate::probe", "crate::data"]),
     ("runner/src/model", &["crate::score", "crate::train", "crate::probe", "crate::data"]),
     ("runner/src/score.rs", &["crate::train", "crate::probe", "crate::report"]),
     ("runner/src/probe", &["Optimizer", "crate::train", "crate::report"]),
+    ("runner/src/dynamics", &["Optimizer", "crate::report", "crate::cli"]),
     ("proofs", &["ldyn::", "candle"]),
 ];
 

@@ -36,6 +36,9 @@ pub struct Study {
     /// What is probed, and when.
     #[serde(default)]
     pub probe: Probe,
+    /// Whether predictions are compared with what happens.
+    #[serde(default)]
+    pub dynamics: Dynamics,
     /// Folder of the cached reference log-probabilities; by default `ldyn-cache` beside `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -119,6 +122,25 @@ pub struct Probe {
     /// answer in tokens, or 0 for none.
     #[serde(default)]
     pub initial_answer_tokens: usize,
+}
+
+/// Prediction against measurement during finetuning: see [`crate::dynamics::gauge`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dynamics {
+    /// Optimiser steps in a window, over which the change of every kind is predicted to first order
+    /// and measured; 0 switches the gauge off.
+    #[serde(default)]
+    pub every_steps: usize,
+    /// Probed prompts that take part: the first this many.
+    #[serde(default = "default_gauged")]
+    pub prompts: usize,
+}
+
+impl Default for Dynamics {
+    fn default() -> Self {
+        Self { every_steps: 0, prompts: default_gauged() }
+    }
 }
 
 /// One training stage. Fields that an objective does not use must be absent.
@@ -312,6 +334,9 @@ fn default_max_prompt_length() -> usize {
 }
 fn default_prompts() -> usize {
     100
+}
+fn default_gauged() -> usize {
+    20
 }
 fn default_every_examples() -> usize {
     100

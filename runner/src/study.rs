@@ -6,6 +6,7 @@ use crate::data::{
     self, ChatTemplate, CutReport, Format, Need, ProbeOptions, ReadOptions, Record, TokenizedRecord,
     Tokenizer,
 };
+use crate::dynamics::gauge::Gauge;
 use crate::generate;
 use crate::model::{Model, ModelConfig};
 use crate::probe::{self, When};
@@ -48,6 +49,7 @@ struct Run<'a> {
     manifest: Manifest,
     metrics: JsonlWriter,
     rows: JsonlWriter,
+    gauge: Option<JsonlWriter>,
 }
 
 impl<'a> Run<'a> {
@@ -75,6 +77,10 @@ impl<'a> Run<'a> {
             .with_context(|| format!("cannot create the output folder {}", study.output.display()))?;
         let metrics = JsonlWriter::create(&study.output.join(record::METRICS))?;
         let rows = JsonlWriter::create(&study.output.join(record::PROBES))?;
+        let gauge = match study.dynamics.every_steps {
+            0 => None,
+            _ => Some(JsonlWriter::create(&study.output.join(record::GAUGE))?),
+        };
         let config = study.output.join(CONFIG);
         std::fs::write(&config, study.to_toml()?).with_context(|| format!("writing {}", config.display()))?;
 
@@ -112,6 +118,7 @@ impl<'a> Run<'a> {
             manifest,
             metrics,
             rows,
+            gauge,
         })
     }
 
@@ -131,9 +138,7 @@ impl<'a> Run<'a> {
             probe_seconds: 0.0,
             notes: Vec::new(),
         };
-        if let Loss::Preference(objective) = &loss
-            && ldyn_core::loss::PreferenceLoss::<f64>::uses_reference(objective)
-        {
+        if loss.uses_reference() {
             info.notes.push(self.add_reference(stage, &mut examples)?);
         }
         self.manifest.stages.push(info);
@@ -141,11 +146,19 @@ impl<'a> Run<'a> {
 
         let probe_every = stage.probe_every(&self.study.probe);
         let started = Instant::now();
+        let gauged = &self.probes[..self.study.dynamics.prompts.min(self.probes.len())];
+        let gauge = match &mut self.gauge {
+            Some(writer) if !stage.is_pretrain() => {
+                Some((Gauge::new(&self.model, gauged, self.study.dynamics.every_steps)?, writer))
+            }
+            _ => None,
+        };
         let mut observer = Recorder {
             progress: self.progress.stage(&stage.name),
             probes: &self.probes,
             metrics: &mut self.metrics,
             rows: &mut self.rows,
+            gauge,
             probe_seconds: 0.0,
         };
         let trained =
@@ -175,43 +188,15 @@ impl<'a> Run<'a> {
                 responses: vec![block],
                 reference: None,
             };
-            return Ok((blocks.into_iter().enumerate().map(example).collect(), Loss::Nll(stage.reduction)));
+            return Ok((blocks.into_iter().enumerate().map(example).collect(), Loss::of(stage)?));
         }
-        let sft = stage.objective == "sft";
-        let wanted: Vec<Vec<&str>> = if sft {
-            stage.targets.iter().map(|t| vec![t.as_str()]).collect()
-        } else {
-            vec![vec!["chosen", "rejected"]]
-        };
         let (records, cut) = tokenize(&self.study.data, self.format, &self.records, &self.tokenizer)?;
-        let mut examples = Vec::new();
-        for record in &records {
-            for kinds in &wanted {
-                let responses = kinds.iter().map(|kind| {
-                    let found = record.responses.iter().find(|(k, _)| k == kind);
-                    found.map(|(_, ids)| ids.clone()).with_context(|| {
-                        format!(
-                            "training data, line {}: no response `{kind}`, which `{}` trains on",
-                            record.example + 1,
-                            stage.objective
-                        )
-                    })
-                });
-                examples.push(Example {
-                    example: record.example,
-                    prompt: record.prompt.clone(),
-                    responses: responses.collect::<Result<_>>()?,
-                    reference: None,
-                });
-            }
-        }
         for note in cut.notes().into_iter().map(|n| format!("training data: {n}")) {
             if !self.manifest.notes.contains(&note) {
                 self.manifest.notes.push(note);
             }
         }
-        let loss = if sft { Loss::Nll(stage.reduction) } else { Loss::Preference(stage.loss()?) };
-        Ok((examples, loss))
+        Ok((examples(stage, &records)?, Loss::of(stage)?))
     }
 
     /// Scores the pairs under the reference, which is the policy as it is now or
@@ -381,6 +366,41 @@ pub fn tokenize(
     data::tokenize(records, tokenizer, &data.lengths(), data.eos_in_text.for_format(format))
 }
 
+/// The examples that a finetuning stage makes of its records: pairs, or for SFT one example for each
+/// record and target.
+///
+/// # Errors
+/// A record without a response that the stage trains on, by line and kind.
+pub fn examples(stage: &Stage, records: &[TokenizedRecord]) -> Result<Vec<Example>> {
+    let wanted: Vec<Vec<&str>> = if stage.objective == "sft" {
+        stage.targets.iter().map(|t| vec![t.as_str()]).collect()
+    } else {
+        vec![vec!["chosen", "rejected"]]
+    };
+    let mut examples = Vec::new();
+    for record in records {
+        for kinds in &wanted {
+            let responses = kinds.iter().map(|kind| {
+                let found = record.responses.iter().find(|(k, _)| k == kind);
+                found.map(|(_, ids)| ids.clone()).with_context(|| {
+                    format!(
+                        "training data, line {}: no response `{kind}`, which `{}` trains on",
+                        record.example + 1,
+                        stage.objective
+                    )
+                })
+            });
+            examples.push(Example {
+                example: record.example,
+                prompt: record.prompt.clone(),
+                responses: responses.collect::<Result<_>>()?,
+                reference: None,
+            });
+        }
+    }
+    Ok(examples)
+}
+
 fn pretraining_blocks(
     stage: &Stage,
     records: &[Record],
@@ -438,6 +458,7 @@ struct Recorder<'a> {
     probes: &'a [TokenizedRecord],
     metrics: &'a mut JsonlWriter,
     rows: &'a mut JsonlWriter,
+    gauge: Option<(Gauge<'a>, &'a mut JsonlWriter)>,
     probe_seconds: f64,
 }
 
@@ -455,9 +476,17 @@ impl train::Observer for Recorder<'_> {
         Ok(())
     }
 
-    fn step(&mut self, metrics: &Metrics, steps: usize) -> Result<()> {
+    fn step(&mut self, model: &Model, when: &When, metrics: &Metrics, steps: usize) -> Result<()> {
         self.metrics.write(metrics)?;
         self.progress.stepped(metrics, steps);
+        if let Some((gauge, writer)) = &mut self.gauge {
+            let started = Instant::now();
+            for row in gauge.after_step(model, when, steps)? {
+                writer.write(&row)?;
+            }
+            writer.flush()?;
+            self.probe_seconds += started.elapsed().as_secs_f64();
+        }
         Ok(())
     }
 }

@@ -169,7 +169,7 @@ impl Observer for Steps {
     fn probe(&mut self, _: &Model, _: &When) -> anyhow::Result<()> {
         Ok(())
     }
-    fn step(&mut self, metrics: &Metrics, _: usize) -> anyhow::Result<()> {
+    fn step(&mut self, _: &Model, _: &When, metrics: &Metrics, _: usize) -> anyhow::Result<()> {
         self.0.push(metrics.clone());
         Ok(())
     }

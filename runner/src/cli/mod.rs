@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod decompose;
 mod demo;
 mod generate;
 mod pretrain;
@@ -36,6 +37,7 @@ enum Verb {
     Train(train::Args),
     Pretrain(pretrain::Args),
     Probe(probe::Args),
+    Decompose(decompose::Args),
     Generate(generate::Args),
     Report(report::Args),
     Selftest(selftest::Args),
@@ -57,6 +59,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Train(args) => train::run(&args, &progress),
         Verb::Pretrain(args) => pretrain::run(&args, &progress),
         Verb::Probe(args) => probe::run(&args, &progress),
+        Verb::Decompose(args) => decompose::run(&args, &progress),
         Verb::Generate(args) => generate::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Selftest(args) => selftest::run(&args),

@@ -6,12 +6,12 @@ use super::predict::{self, PerToken};
 use crate::config::Stage;
 use crate::data::TokenizedRecord;
 use crate::model::{Direction, Model};
+use crate::record::{Decomposition, MapToken, Response, Scale, Step, Token, TokenMap};
 use crate::score::Item;
-use crate::statistics::{self, Fit};
-use crate::train::{self, Cause, Example, Loss, Update, UpdateToken};
+use crate::statistics;
+use crate::train::{self, Example, Loss, Update, UpdateToken};
 use anyhow::Result;
 use ldyn_core::diagnostics::{TokenStats, a_norm, gap_norm};
-use serde::Serialize;
 
 /// What is to be worked out besides predicted, actual and remainder.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,129 +25,12 @@ pub struct Detail {
     pub halvings: usize,
 }
 
-/// An update decomposed. Kind of truth: predictions are *first order*, the rest is *measured*.
-#[derive(Clone, Debug, Serialize)]
-pub struct Decomposition {
-    /// The update.
-    pub update: Step,
-    /// Every observed response.
-    pub responses: Vec<Response>,
-    /// Measured against predicted over all tokens.
-    pub token_fit: Option<Fit>,
-    /// Measured against predicted over all responses.
-    pub response_fit: Option<Fit>,
-    /// Remainders at fractions of the step, the whole first.
-    pub scales: Vec<Scale>,
-    /// Slope of log |remainder| over log step, least squares over `scales`: 2 where the remainder is O(η²).
-    pub order: Option<f64>,
-    /// Token by token, if asked for.
-    pub tokens: Option<TokenMap>,
-}
-
-/// The update in numbers.
-#[derive(Clone, Debug, Serialize)]
-pub struct Step {
-    /// Objective with its settings in words.
-    pub objective: String,
-    /// Optimiser.
-    pub optimizer: &'static str,
-    /// Learning rate of this step, warm-up included.
-    pub learning_rate: f64,
-    /// Lines of the data file that it learns.
-    pub examples: Vec<usize>,
-    /// Loss of the batch.
-    pub loss: f64,
-    /// Mean log π of chosen and rejected responses.
-    pub logps: [f64; 2],
-    /// Mean sequence weights w₊ and w₋.
-    pub weights: [f64; 2],
-    /// Norm of the gradient before clipping.
-    pub grad_norm: f64,
-    /// Factor that clipping put on it.
-    pub clip: f64,
-    /// ‖Δθ‖ of each part.
-    pub parts: Vec<(Cause, f64)>,
-    /// Size of the G-factor through each response, √(Σ_l w²‖π − e_y‖²) over the batch: y⁺, y⁻.
-    pub g_norms: [f64; 2],
-}
-
-/// An observed response.
-#[derive(Clone, Debug, Serialize)]
-pub struct Response {
-    /// Line of the data file.
-    pub example: usize,
-    /// Kind.
-    pub kind: String,
-    /// log π(y) before the update.
-    pub logp: f64,
-    /// First-order Δ log π(y).
-    pub predicted: f64,
-    /// Δ log π(y) measured.
-    pub actual: f64,
-    /// `actual − predicted`.
-    pub remainder: f64,
-    /// `predicted` by cause.
-    pub causes: Vec<(Cause, f64)>,
-    /// `predicted` by group of parameters, if asked for.
-    pub groups: Vec<(String, f64)>,
-    /// ‖A‖_F over its tokens, √(Σ_m ‖A_m‖²_F).
-    pub a_norm: f64,
-    /// The response's tokens.
-    pub tokens: Vec<Token>,
-}
-
-/// A scored token of an observed response.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Token {
-    /// Token id.
-    pub token: u32,
-    /// log π before the update.
-    pub logp: f64,
-    /// First-order Δ log π.
-    pub predicted: f64,
-    /// Δ log π measured.
-    pub actual: f64,
-}
-
-/// Remainders at a fraction of the step.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Scale {
-    /// Fraction of the step.
-    pub scale: f64,
-    /// Root mean square, over tokens, of the predicted change.
-    pub predicted: f64,
-    /// Root mean square, over tokens, of the remainder.
-    pub remainder: f64,
-}
-
-/// Predicted Δ log π of every observed token (columns) through every token of the update (rows).
-#[derive(Clone, Debug, Serialize)]
-pub struct TokenMap {
-    /// The observed record's line.
-    pub example: usize,
-    /// Rows: tokens of the update's responses.
-    pub rows: Vec<MapToken>,
-    /// Columns: tokens of the observed record's responses.
-    pub columns: Vec<MapToken>,
-    /// Row-major values in nats.
-    pub values: Vec<f64>,
-}
-
-/// A row or column of a [`TokenMap`].
-#[derive(Clone, Debug, Serialize)]
-pub struct MapToken {
-    /// Response kind; for a row of a batch with its line.
-    pub response: String,
-    /// Position among the response's scored tokens.
-    pub position: usize,
-    /// Token id.
-    pub token: u32,
-}
-
-/// Decomposes `update`, made of `examples` under `stage` and `loss`, on the observed records.
+/// Decomposes `update`, made of `examples` under `stage` and `loss`, on the observed records;
+/// `text` names tokens. The kernel is left out.
 ///
 /// # Errors
 /// Failures of the model.
+#[allow(clippy::too_many_arguments)]
 pub fn decompose(
     model: &Model,
     stage: &Stage,
@@ -156,6 +39,7 @@ pub fn decompose(
     update: &Update,
     observed: &[TokenizedRecord],
     detail: Detail,
+    text: &dyn Fn(u32) -> String,
 ) -> Result<Decomposition> {
     let items: Vec<Item> = observed.iter().map(Item::from).collect();
     let whole = update.whole()?;
@@ -178,6 +62,7 @@ pub fn decompose(
             let tokens: Vec<Token> = (0..before[i][j].len())
                 .map(|t| Token {
                     token: target(&items[i], j, t),
+                    text: text(target(&items[i], j, t)),
                     logp: before[i][j][t].logp,
                     predicted: parts.iter().map(|p| p[i][j][t]).sum(),
                     actual: actual[i][j][t].logp - before[i][j][t].logp,
@@ -208,13 +93,16 @@ pub fn decompose(
         scales.push(scale(fraction, &responses, |t| logps.next().expect("a number a token") - t.logp));
     }
     let tokens = match (detail.tokens, observed.first()) {
-        (true, Some(record)) => Some(token_map(model, loss, examples, update, record)?),
+        (true, Some(record)) => Some(token_map(model, loss, examples, update, record, text)?),
         _ => None,
     };
     let tokens_of =
         |f: fn(&Token) -> f64| -> Vec<f64> { responses.iter().flat_map(|r| &r.tokens).map(f).collect() };
     let responses_of = |f: fn(&Response) -> f64| -> Vec<f64> { responses.iter().map(f).collect() };
     Ok(Decomposition {
+        model: model.describe(),
+        dtype: format!("{:?}", model.dtype()).to_lowercase(),
+        kernel: Vec::new(),
         update: describe(model, stage, examples, update, loss)?,
         token_fit: statistics::fit(&tokens_of(|t| t.predicted), &tokens_of(|t| t.actual)),
         response_fit: statistics::fit(&responses_of(|r| r.predicted), &responses_of(|r| r.actual)),
@@ -272,7 +160,7 @@ fn describe(
     let m = &update.means;
     Ok(Step {
         objective: stage.summary()?,
-        optimizer: stage.optimizer.name(),
+        optimizer: stage.optimizer.name().into(),
         learning_rate: update.learning_rate,
         examples: examples.iter().map(|e| e.example).collect(),
         loss: m.loss,
@@ -306,6 +194,7 @@ fn token_map(
     examples: &[&Example],
     update: &Update,
     record: &TokenizedRecord,
+    text: &dyn Fn(u32) -> String,
 ) -> Result<TokenMap> {
     let item = Item::from(record);
     let (mut rows, mut values) = (Vec::new(), Vec::new());
@@ -322,13 +211,17 @@ fn token_map(
             },
             position: token.position,
             token: token.token,
+            text: text(token.token),
         });
         Ok(())
     })?;
     let columns = record.responses.iter().enumerate().flat_map(|(j, (kind, ids))| {
         let n = ids.len() - usize::from(item.prompt.is_empty());
         let item = &item;
-        (0..n).map(move |t| MapToken { response: kind.clone(), position: t, token: target(item, j, t) })
+        (0..n).map(move |t| {
+            let token = target(item, j, t);
+            MapToken { response: kind.clone(), position: t, token, text: text(token) }
+        })
     });
     Ok(TokenMap { example: record.example, columns: columns.collect(), rows, values })
 }

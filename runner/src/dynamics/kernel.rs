@@ -6,6 +6,7 @@
 use super::predict;
 use crate::data::TokenizedRecord;
 use crate::model::{Direction, Model};
+use crate::record::Influence;
 use crate::score::{self, Packed};
 use crate::statistics::{Estimate, estimate, spearman};
 use crate::train::{Example, Gradients, Loss, Means, Pass, predicted_tokens};
@@ -15,39 +16,10 @@ use candle_core::{DType, Tensor};
 use ldyn_core::diagnostics::{a_norm, gap_norm};
 use ldyn_core::{adaptation, simplex::Distribution, softmax};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Logit rows that are held at a time.
 const LOGIT_ROWS: usize = 32;
-
-/// How learning one example acts on one observed response, per unit of learning rate, by plain SGD.
-///
-/// Kind of truth: *first order*; ‖K‖_F is an estimate.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Influence {
-    /// Line of the data file of the example that is learned.
-    pub update: usize,
-    /// Line of the data file of the observed prompt.
-    pub example: usize,
-    /// Observed response kind.
-    pub kind: String,
-    /// Scored tokens of the observed response.
-    pub n_tokens: usize,
-    /// −Σ_m [A·K·G]_m at the response's tokens: d log π / dη, in nats. Positive: it is pulled up.
-    pub influence: f64,
-    /// ‖K‖_F over all pairs of tokens, √(Σ_{m,l} ‖K_{m,l}‖²_F).
-    pub k_norm: f64,
-    /// Standard error of `k_norm` over the random vectors; 0 for a single one.
-    pub k_norm_se: f64,
-    /// ‖A‖_F over the observed tokens, √(Σ_m ‖A_m‖²_F).
-    pub a_norm: f64,
-    /// ‖G‖_F over the tokens of the update, √(Σ_l ‖G_l‖²).
-    pub g_norm: f64,
-    /// The paper's proxy LBK = ‖Δ log π‖²_F/(‖A‖²_F·‖G‖²_F) at η = 1, at most ‖K‖²_F (App. C).
-    pub lbk: f64,
-    /// The paper's SignDelta: mean of Δ log π over all labels and observed tokens, at η = 1 (App. C).
-    pub sign_delta: f64,
-}
 
 /// The action of learning `example` on every observed response: one backward and one
 /// Jacobian–vector product for the influence, and one of each for every random vector that

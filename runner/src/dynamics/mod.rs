@@ -21,3 +21,5 @@ pub mod gauge;
 pub mod kernel;
 pub mod predict;
 
+#[cfg(test)]
+mod tests;

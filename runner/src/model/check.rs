@@ -221,7 +221,7 @@ const SMALL: [(&str, &str); 4] = [
 ///
 /// # Errors
 /// None in practice: a failed allocation.
-pub(super) fn small_models(seed: u64) -> Result<Vec<(&'static str, Model)>> {
+pub(crate) fn small_models(seed: u64) -> Result<Vec<(&'static str, Model)>> {
     let small = |(name, config)| -> Result<_> {
         let rng = &mut seed::rng(seed, name);
         let mut model = Model::init(ModelConfig::parse(config)?, DType::F64, &Device::Cpu, rng)?;

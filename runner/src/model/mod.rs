@@ -14,6 +14,8 @@ mod load;
 pub mod qwen2;
 mod save;
 
+#[cfg(test)]
+pub(crate) use check::small_models;
 pub use check::{GradientCheck, TensorCheck, gradient_check, self_test};
 pub use config::{Architecture, CONFIG, GptNeoX, ModelConfig};
 pub use layers::Lookup;

@@ -15,6 +15,7 @@
 //! | `quantity`, `difference`, `curves` | what is followed, with its standard errors |
 //! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
 //! | `summary` | all of it as data; also `report.json` |
+//! | `decomposition` | one update decomposed, as a page and as text |
 //! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
 //!
 //! Kind of truth: everything here is *measured*, that is, of one run. Standard
@@ -23,6 +24,7 @@
 mod charts;
 mod claims;
 mod curves;
+mod decomposition;
 mod difference;
 mod findings;
 mod html;
@@ -41,6 +43,7 @@ mod write;
 pub use crate::statistics::Estimate;
 pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
 pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
+pub use decomposition::{decomposition_html, decomposition_text};
 pub use difference::MIN_PROMPTS;
 pub use findings::{Finding, Verdict};
 pub use html::html;

@@ -44,17 +44,27 @@ const SHOWN: [usize; 8] = [0, 1, 2, 4, 5, 6, 7, 8];
 
 fn columns(out: &mut String, rows: &[[String; 10]]) {
     let header: [String; 10] = HEADINGS.map(str::to_string);
-    let lines = || std::iter::once(&header).chain(rows);
-    let width = |column: usize| lines().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = SHOWN.map(width);
-    for row in lines() {
-        let cells = SHOWN.iter().zip(widths).map(|(&column, width)| {
-            let cell = &row[column];
+    let shown = |row: &[String; 10]| SHOWN.map(|column| row[column].clone()).to_vec();
+    let lines: Vec<Vec<String>> = std::iter::once(&header).chain(rows).map(shown).collect();
+    *out += &aligned(&lines, 2);
+}
+
+/// Lines of cells as columns, the first `left` of them to the left, the others to the right.
+pub fn aligned(lines: &[Vec<String>], left: usize) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        lines.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in lines {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
             let pad = " ".repeat(width - cell.chars().count());
-            if column < 2 { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
+            if column < left { format!("{cell}{pad}") } else { format!("{pad}{cell}") }
         });
-        *out += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
+        out += &format!("  {}\n", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
+    out
 }
 
 fn wrapped(out: &mut String, indent: &str, text: &str) {

@@ -12,7 +12,7 @@ pub use order::order;
 pub use reference::reference_log_probs;
 pub use schedule::learning_rate;
 pub use step::{Example, Gradients, Loss, Means, Pass, accumulate, predicted_tokens, sum_of_squares};
-pub use update::{Cause, Update, UpdateToken, displacement, move_along, sum};
+pub use update::{Update, UpdateToken, displacement, move_along, sum};
 
 use crate::config::Stage;
 use crate::model::Model;
@@ -30,11 +30,11 @@ pub trait Observer {
     /// What the observer meets; the stage stops.
     fn probe(&mut self, model: &Model, when: &When) -> Result<()>;
 
-    /// Called after every optimiser step, `steps` in all.
+    /// Called after every optimiser step, `steps` in all, with the model as it is then.
     ///
     /// # Errors
     /// What the observer meets; the stage stops.
-    fn step(&mut self, metrics: &Metrics, steps: usize) -> Result<()>;
+    fn step(&mut self, model: &Model, when: &When, metrics: &Metrics, steps: usize) -> Result<()>;
 }
 
 /// Optimiser steps that a stage takes over `n` examples.
@@ -84,7 +84,8 @@ pub fn train(
         when.examples_seen += batch.len();
         let epoch = when.examples_seen as f64 / examples.len() as f64;
         let seconds = started.elapsed().as_secs_f64();
-        observer.step(&metrics(stage, loss, &when, epoch, &means, lr, norm, seconds), steps)?;
+        let row = metrics(stage, loss, &when, epoch, &means, lr, norm, seconds);
+        observer.step(model, &when, &row, steps)?;
         let due = probe_every > 0 && when.examples_seen / probe_every > seen_before / probe_every;
         if due || when.step == steps {
             observer.probe(model, &when)?;

@@ -3,7 +3,7 @@
 //! coefficients of the token log-probabilities that are differentiated, so
 //! that training is the formula.
 
-use crate::config::Reduction;
+use crate::config::{Reduction, Stage};
 use crate::model::{Direction, Model};
 use crate::score::{self, Item, Packed};
 use anyhow::{Context, Result, bail};
@@ -43,6 +43,25 @@ pub enum Loss {
     Nll(Reduction),
     /// A preference loss of pairs, mean over the batch.
     Preference(Objective<f64>),
+}
+
+impl Loss {
+    /// What the stage minimises.
+    ///
+    /// # Errors
+    /// An unknown objective, or parameters out of range.
+    pub fn of(stage: &Stage) -> Result<Self> {
+        Ok(if stage.is_pretrain() || stage.objective == "sft" {
+            Self::Nll(stage.reduction)
+        } else {
+            Self::Preference(stage.loss()?)
+        })
+    }
+
+    /// Whether log-probabilities of the reference are needed.
+    pub fn uses_reference(&self) -> bool {
+        matches!(self, Self::Preference(objective) if PreferenceLoss::<f64>::uses_reference(objective))
+    }
 }
 
 /// Batch means for the metrics of a step.

@@ -7,35 +7,9 @@ use super::{
 };
 use crate::config::Stage;
 use crate::model::{Direction, Model};
+use crate::record::Cause;
 use anyhow::{Result, bail};
 use candle_core::Tensor;
-use serde::{Deserialize, Serialize};
-
-/// What a part of an update goes back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The residuals G₊ at the tokens of y⁺ (or of the single response of SFT).
-    Chosen,
-    /// The residuals G₋ at the tokens of y⁻.
-    Rejected,
-    /// Earlier gradients, through the optimiser's momentum.
-    History,
-    /// Weight decay.
-    Decay,
-}
-
-impl Cause {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Chosen => "through y⁺",
-            Self::Rejected => "through y⁻",
-            Self::History => "earlier gradients",
-            Self::Decay => "weight decay",
-        }
-    }
-}
 
 /// One optimiser step that has not been taken.
 pub struct Update {

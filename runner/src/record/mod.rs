@@ -13,6 +13,12 @@
 //! | `gauge.jsonl` | one [`GaugeRow`] an example and kind for each window of steps, if `[dynamics]` asks for it | flushed as it goes |
 //! | `<stage>/` | the model folder after the stage | when the stage ends |
 
+mod dynamics;
+
+pub use dynamics::{
+    Cause, Decomposition, GaugeRow, Influence, MapToken, Response, Scale, Step, Token, TokenMap,
+};
+
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs::{File, OpenOptions};
@@ -184,28 +190,6 @@ pub struct ProbeRow {
     pub energy: f64,
     /// Mean entropy of π.
     pub entropy: f64,
-}
-
-/// What a window of training did to one response: the change of log π(y) that the change of the
-/// weights predicts to first order at the window's start, and the change that was measured.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct GaugeRow {
-    /// Stage name.
-    pub stage: String,
-    /// Optimiser steps done in the stage when the window began.
-    pub from_step: usize,
-    /// Optimiser steps done when it ended.
-    pub step: usize,
-    /// Training examples consumed in the stage when it ended.
-    pub examples_seen: usize,
-    /// Line of the data file, from 0.
-    pub example: usize,
-    /// Response kind.
-    pub kind: String,
-    /// ⟨∇ log π(y), Δθ⟩ at the window's start, nats.
-    pub predicted: f64,
-    /// Δ log π(y), nats.
-    pub measured: f64,
 }
 
 /// Appends rows to a JSONL file; each call to [`JsonlWriter::flush`] leaves whole lines.

@@ -1,0 +1,216 @@
+use crate::config::{self, Study};
+use crate::data::{self, Need, ProbeOptions, ReadOptions, TokenizedRecord, Tokenizer};
+use crate::dynamics::decompose::{Detail, decompose};
+use crate::dynamics::kernel;
+use crate::model::Model;
+use crate::progress::Progress;
+use crate::train::{Example, Loss, Optimizer, Update};
+use crate::{device, report, seed, study};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+
+/// Why does log π of a response change? Predict one update's effect on observed responses, take the
+/// step on a copy, and compare: Δ log π = −η·A·K·G + remainder.
+///
+/// Example: ldyn decompose --model pythia-410m --data hh.jsonl --objective dpo --lines 0-3
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Model folder in the Hugging Face layout, tokenizer included.
+    #[arg(long)]
+    model: PathBuf,
+    /// Preference data that the update learns: .jsonl, .jsonl.gz or .parquet.
+    #[arg(long)]
+    data: PathBuf,
+    /// `sft`, or a preference loss as for `ldyn train`.
+    #[arg(long, default_value = "dpo")]
+    objective: String,
+    /// Records of the batch, from 0: `3`, `0-3` or `0,2,5`.
+    #[arg(long, default_value = "0", value_parser = lines)]
+    lines: Lines,
+    /// File with the responses to observe [default: the data, with the kinds that need no language model].
+    #[arg(long)]
+    observe: Option<PathBuf>,
+    /// Observed records, from 0 [default: the lines of the batch].
+    #[arg(long, value_parser = lines)]
+    observe_lines: Option<Lines>,
+    /// Kinds to observe [default: all].
+    #[arg(long, value_delimiter = ',')]
+    kinds: Vec<String>,
+    /// Also split by embedding, blocks, last norm and head.
+    #[arg(long)]
+    groups: bool,
+    /// Also work out the map of update tokens × tokens of the first observed record.
+    #[arg(long)]
+    tokens: bool,
+    /// Halve the step this often to measure the order of the remainder.
+    #[arg(long, default_value_t = 3)]
+    halvings: usize,
+    /// Random vectors that estimate ‖K‖_F for the first record of the batch; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    kernel_probes: usize,
+    /// Folder of the reference model [default: the model itself].
+    #[arg(long)]
+    reference: Option<PathBuf>,
+    /// Optimiser step that the update is, for the warm-up; past it by default.
+    #[arg(long)]
+    at_step: Option<usize>,
+    /// Override any key of a study file; the stage is `stages.0`. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Write everything as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Write a page with the heat map to this file.
+    #[arg(long)]
+    html: Option<PathBuf>,
+    /// `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// `f32` or `f64`; f64 where remainders are to be measured.
+    #[arg(long, default_value = "f32")]
+    dtype: String,
+    /// Seed of built kinds and random vectors.
+    #[arg(long, default_value_t = 1024)]
+    seed: u64,
+}
+
+/// Record numbers in order.
+#[derive(Clone, Debug)]
+struct Lines(Vec<usize>);
+
+fn lines(text: &str) -> Result<Lines, String> {
+    let number = |s: &str| s.trim().parse::<usize>().map_err(|_| format!("`{s}` is no record number"));
+    let mut found = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('-') {
+            Some((from, to)) => found.extend(number(from)?..=number(to)?),
+            None => found.push(number(part)?),
+        }
+    }
+    if found.is_empty() { Err(format!("`{text}` names no record")) } else { Ok(Lines(found)) }
+}
+
+pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
+    for path in [&args.json, &args.html].into_iter().flatten() {
+        ensure!(!path.exists(), "{} exists already: remove it or choose another output", path.display());
+    }
+    let study = settings(args)?;
+    let stage = &study.stages[0];
+    let device = device::open(&args.device)?;
+    let model = Model::load(&args.model, study::dtype(&args.dtype)?, &device)?;
+    let tokenizer = Tokenizer::load(&args.model, None)?;
+    let loss = Loss::of(stage)?;
+    let examples = examples(args, &study, &model, &tokenizer, &loss)?;
+    let examples: Vec<&Example> = examples.iter().collect();
+    let observed = observed(args, &study.data, &tokenizer)?;
+
+    let parameters: Vec<_> = model.parameters().map(|(_, var)| var.clone()).collect();
+    let optimizer = Optimizer::new(stage.optimizer, &parameters)?;
+    let step = args.at_step.unwrap_or(stage.warmup_steps);
+    let update = Update::new(&model, stage, &loss, &examples, &optimizer, [step, usize::MAX])?;
+    progress.say(&format!(
+        "update: {} on {} record{}; observing {} responses",
+        stage.summary()?,
+        examples.len(),
+        if examples.len() == 1 { "" } else { "s" },
+        observed.iter().map(|r| r.responses.len()).sum::<usize>()
+    ));
+    let detail = Detail { groups: args.groups, tokens: args.tokens, halvings: args.halvings };
+    let text = |id| tokenizer.decode(&[id]).unwrap_or_else(|_| format!("#{id}"));
+    let mut found = decompose(&model, stage, &loss, &examples, &update, &observed, detail, &text)?;
+    if args.kernel_probes > 0 {
+        let rng = &mut seed::rng(args.seed, "kernel");
+        found.kernel = kernel::influence(&model, &loss, examples[0], &observed, args.kernel_probes, rng)?;
+    }
+    println!("{}", report::decomposition_text(&found));
+    if let Some(path) = &args.json {
+        write(path, &(serde_json::to_string_pretty(&found)? + "\n"))?;
+    }
+    if let Some(path) = &args.html {
+        write(path, &report::decomposition_html(&found)?)?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+/// The command line as a study of one stage.
+fn settings(args: &Args) -> Result<Study> {
+    let mut study = Study::one_stage(&args.objective, Some(&args.data), Path::new("none"))?;
+    study.model.path = Some(args.model.clone());
+    study.stages[0].reference.clone_from(&args.reference);
+    config::with_overrides(&study, &args.set)
+}
+
+/// The batch, scored under the reference where the loss wants it.
+fn examples(
+    args: &Args,
+    study: &Study,
+    model: &Model,
+    tokenizer: &Tokenizer,
+    loss: &Loss,
+) -> Result<Vec<Example>> {
+    let stage = &study.stages[0];
+    let need = if matches!(loss, Loss::Preference(_)) { Need::Pair } else { Need::Chosen };
+    let last = args.lines.0.iter().max().copied().unwrap_or(0);
+    let options =
+        ReadOptions { need, limit: Some(last + 1), ..study::read_options(&study.data, &args.model)? };
+    let read = data::read(&args.data, &options)?;
+    let records = pick(&read.records, &args.lines.0, &args.data)?;
+    let (records, _) = study::tokenize(&study.data, read.format, &records, tokenizer)?;
+    let mut examples = study::examples(stage, &records)?;
+    if loss.uses_reference() {
+        let other = match &stage.reference {
+            Some(folder) => Some(Model::load(folder, model.dtype(), model.device())?),
+            None => None,
+        };
+        let items: Vec<_> = examples.iter().map(Example::item).collect();
+        let scored = crate::score::score(other.as_ref().unwrap_or(model), &items)?;
+        for (example, logps) in examples.iter_mut().zip(scored) {
+            example.reference = Some([logps[0].logp, logps[1].logp]);
+        }
+    }
+    Ok(examples)
+}
+
+fn observed(args: &Args, settings: &config::Data, tokenizer: &Tokenizer) -> Result<Vec<TokenizedRecord>> {
+    let path = args.observe.as_ref().unwrap_or(&args.data);
+    let lines = &args.observe_lines.as_ref().unwrap_or(&args.lines).0;
+    let read = data::read(path, &study::read_options(settings, &args.model)?)?;
+    let records = match args.observe {
+        Some(_) => read.records,
+        None => {
+            let options = ProbeOptions { seed: args.seed, ..ProbeOptions::default() };
+            data::probe_set::build(&read.records, &[], &options)?.records
+        }
+    };
+    let mut records = pick(&records, lines, path)?;
+    if !args.kinds.is_empty() {
+        for record in &mut records {
+            record.responses.retain(|(kind, _)| args.kinds.contains(kind));
+        }
+    }
+    if records.iter().all(|r| r.responses.is_empty()) {
+        bail!(
+            "{}: the observed records have no response of the kinds {}",
+            path.display(),
+            args.kinds.join(", ")
+        )
+    }
+    Ok(study::tokenize(settings, read.format, &records, tokenizer)?.0)
+}
+
+fn pick(records: &[data::Record], lines: &[usize], path: &Path) -> Result<Vec<data::Record>> {
+    let one = |&line: &usize| {
+        records.iter().find(|r| r.example == line).cloned().with_context(|| {
+            format!(
+                "{} has no usable record {line}; it has {}, numbered from 0",
+                path.display(),
+                records.len()
+            )
+        })
+    };
+    lines.iter().map(one).collect()
+}
