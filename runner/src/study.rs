@@ -12,6 +12,7 @@ use crate::model::{Model, ModelConfig};
 use crate::probe::{self, When};
 use crate::progress::Progress;
 use crate::record::{self, Hashes, JsonlWriter, Manifest, Metrics, StageInfo};
+use crate::score::{self, Item};
 use crate::train::{self, Example, Loss};
 use crate::{device, report, seed};
 use anyhow::{Context, Result, bail};
@@ -399,6 +400,19 @@ pub fn examples(stage: &Stage, records: &[TokenizedRecord]) -> Result<Vec<Exampl
         }
     }
     Ok(examples)
+}
+
+/// Scores the pairs under `reference` and keeps nothing: for a few pairs, outside a run.
+///
+/// # Errors
+/// Failures of the model.
+pub fn score_reference(reference: &Model, examples: &mut [Example]) -> Result<()> {
+    let items: Vec<Item> = examples.iter().map(Example::item).collect();
+    let scored = score::score(reference, &items)?;
+    for (example, logps) in examples.iter_mut().zip(scored) {
+        example.reference = Some([logps[0].logp, logps[1].logp]);
+    }
+    Ok(())
 }
 
 fn pretraining_blocks(

@@ -166,11 +166,7 @@ fn examples(
             Some(folder) => Some(Model::load(folder, model.dtype(), model.device())?),
             None => None,
         };
-        let items: Vec<_> = examples.iter().map(Example::item).collect();
-        let scored = crate::score::score(other.as_ref().unwrap_or(model), &items)?;
-        for (example, logps) in examples.iter_mut().zip(scored) {
-            example.reference = Some([logps[0].logp, logps[1].logp]);
-        }
+        study::score_reference(other.as_ref().unwrap_or(model), &mut examples)?;
     }
     Ok(examples)
 }

@@ -3,12 +3,14 @@
 mod decompose;
 mod demo;
 mod generate;
+mod kernel;
 mod pretrain;
 mod probe;
 mod report;
 mod run;
 mod selftest;
 mod train;
+mod triage;
 
 use crate::progress::Progress;
 use anyhow::{Context, Result};
@@ -38,6 +40,8 @@ enum Verb {
     Pretrain(pretrain::Args),
     Probe(probe::Args),
     Decompose(decompose::Args),
+    Kernel(kernel::Args),
+    Triage(triage::Args),
     Generate(generate::Args),
     Report(report::Args),
     Selftest(selftest::Args),
@@ -60,6 +64,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Pretrain(args) => pretrain::run(&args, &progress),
         Verb::Probe(args) => probe::run(&args, &progress),
         Verb::Decompose(args) => decompose::run(&args, &progress),
+        Verb::Kernel(args) => kernel::run(&args, &progress),
+        Verb::Triage(args) => triage::run(&args, &progress),
         Verb::Generate(args) => generate::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Selftest(args) => selftest::run(&args),

@@ -15,11 +15,13 @@
 //! | [`decompose`] | one update on observed responses: predicted, actual, remainder, by cause and place |
 //! | [`kernel`] | ‖K‖_F by probes, the paper's proxies, the dense kernel of tiny models |
 //! | [`gauge`] | predicted against measured while a model trains |
+//! | [`triage`] | what DPO would do to each pair, before it is run |
 
 pub mod decompose;
 pub mod gauge;
 pub mod kernel;
 pub mod predict;
+pub mod triage;
 
 #[cfg(test)]
 mod tests;

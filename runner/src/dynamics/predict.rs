@@ -19,14 +19,20 @@ const MAX_ROWS: usize = score::MAX_ROWS / 2;
 /// # Errors
 /// A direction of other parameters; items as in [`score::pack`].
 pub fn predicted(model: &Model, direction: &Direction, items: &[Item]) -> Result<PerToken<f64>> {
-    per_token(items, MAX_ROWS, |packed| {
-        let (hidden, head) = rows(model, direction, packed)?;
-        let log_probs = hidden.log_probs(&head, &packed.targets, None)?;
-        match log_probs.tangent {
-            Some(tangent) => Ok(tangent.to_dtype(DType::F64)?.to_vec1()?),
-            None => Ok(vec![0.0; packed.targets.len()]),
-        }
-    })
+    per_token(items, MAX_ROWS, |packed| tangents(model, direction, packed))
+}
+
+/// First-order Δ log π of every packed target along `direction`.
+///
+/// # Errors
+/// As [`predicted`].
+pub fn tangents(model: &Model, direction: &Direction, packed: &Packed) -> Result<Vec<f64>> {
+    let (hidden, head) = rows(model, direction, packed)?;
+    let log_probs = hidden.log_probs(&head, &packed.targets, None)?;
+    match log_probs.tangent {
+        Some(tangent) => Ok(tangent.to_dtype(DType::F64)?.to_vec1()?),
+        None => Ok(vec![0.0; packed.targets.len()]),
+    }
 }
 
 /// Statistics of every scored token as the model is.

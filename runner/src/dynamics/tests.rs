@@ -2,6 +2,7 @@
 //! small models of every architecture.
 
 use super::decompose::{Detail, decompose};
+use super::triage::triage;
 use super::{kernel, predict};
 use crate::config::{self, Reduction, Stage};
 use crate::data::TokenizedRecord;
@@ -9,7 +10,7 @@ use crate::model::{Model, small_models};
 use crate::record::{Cause, Decomposition};
 use crate::score::{self, Item};
 use crate::seed;
-use crate::train::{Example, Loss, Optimizer, Update, predicted_tokens};
+use crate::train::{Example, Loss, Optimizer, Update, move_along, predicted_tokens};
 use ldyn_core::decomposition;
 use ldyn_core::diagnostics::residual_into;
 use ldyn_core::simplex::Distribution;
@@ -94,15 +95,20 @@ fn run(model: &Model, stage: &Stage, seed: u64, detail: Detail) -> (Update, Deco
 #[test]
 fn the_prediction_is_the_dense_product_of_a_k_and_g() {
     for (name, model) in models() {
-        for stage in objectives() {
-            let (pair, record) = data(3);
-            let (_, found) = run(&model, &stage, 3, Detail::default());
-            let mut single = pair.clone();
-            let example = example_for(&pair, &stage, &mut single);
-            let (observed, update) =
-                (score::pack(&[Item::from(&record)]).unwrap(), score::pack(&[example.item()]).unwrap());
+        let (pair, record) = data(3);
+        let mut single = pair.clone();
+        single.responses.truncate(1);
+        let observed = score::pack(&[Item::from(&record)]).unwrap();
+        let with_kernel = |example| {
+            let update = score::pack(&[Example::item(example)]).unwrap();
             let k = kernel::dense(&model, &observed, &update).unwrap();
-            let dense = dense_akg(&model, &loss(&stage), example, &observed, &update, &k);
+            (example, update, k)
+        };
+        let (of_pair, of_single) = (with_kernel(&pair), with_kernel(&single));
+        for stage in objectives() {
+            let (_, found) = run(&model, &stage, 3, Detail::default());
+            let (example, update, k) = if stage.objective == "sft" { &of_single } else { &of_pair };
+            let dense = dense_akg(&model, &loss(&stage), example, &observed, update, k);
             let predicted = found.responses.iter().flat_map(|r| &r.tokens).map(|t| t.predicted);
             for (token, (fast, dense)) in predicted.zip(dense).enumerate() {
                 let dense = stage.learning_rate * dense;
@@ -162,8 +168,8 @@ fn dense_akg(
 fn the_remainder_is_of_second_order_for_every_objective() {
     for (name, model) in models() {
         for stage in objectives() {
-            // A decade of steps, small enough for the next order to stay out of the slope.
-            let stage = Stage { learning_rate: 3e-4, ..stage };
+            // More than a decade of steps, small enough for the next order to stay out of the slope.
+            let stage = Stage { learning_rate: 3e-5, ..stage };
             let detail = Detail { halvings: 4, ..Detail::default() };
             let (_, found) = run(&model, &stage, 5, detail);
             let order = found.order.unwrap();
@@ -272,4 +278,60 @@ fn a_direction_that_moves_nothing_predicts_nothing() {
     let predicted =
         predict::predicted(&model, &crate::model::Direction::new(), &[Item::from(&record)]).unwrap();
     assert!(predicted.iter().flatten().flatten().all(|&p| p == 0.0));
+}
+
+#[test]
+fn triage_scores_are_what_they_are_called() {
+    for (name, model) in models() {
+        let stage = stage("dpo", config::Optimizer::default(), 1e-5);
+        let loss = loss(&stage);
+        let pairs: Vec<Example> = [2, 4].into_iter().map(|seed| data(seed).0).collect();
+        let batch: Vec<&Example> = pairs.iter().collect();
+        let both = Update::fresh(&model, &stage, &loss, &batch).unwrap().whole().unwrap();
+        let own = |e: &Example| Update::fresh(&model, &stage, &loss, &[e]);
+        let mut rows = Vec::new();
+        triage(&model, &pairs, &both, &own, |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .unwrap();
+        // The steps are small enough for first order: taking them gives the predicted changes.
+        for (pair, row) in pairs.iter().zip(&rows) {
+            let logps = |m: &Model| -> Vec<f64> {
+                score::score(m, &[pair.item()]).unwrap()[0].iter().map(|r| r.logp).collect()
+            };
+            let before = logps(&model);
+            for (direction, predicted) in [
+                (both.clone(), [row.data_chosen, row.data_rejected]),
+                (own(pair).unwrap().whole().unwrap(), [row.own_chosen, row.own_rejected]),
+            ] {
+                let copy = model.copy().unwrap();
+                move_along(&copy, &direction, 1.0).unwrap();
+                for ((after, before), predicted) in logps(&copy).iter().zip(&before).zip(predicted) {
+                    let measured = after - before;
+                    assert!(
+                        (measured - predicted).abs() < 0.02 * measured.abs().max(1e-4),
+                        "{name}: {measured} {predicted}"
+                    );
+                }
+            }
+            assert_eq!(row.first_difference, Some(1), "{name}");
+            assert_eq!((row.shared_prefix, row.n_tokens), (1, [4, 3]));
+            assert!(row.deepest >= row.rejected_depth && row.deepest_at < 3);
+            // CHES by its definition, from hidden rows.
+            let packed = score::pack(&[pair.item()]).unwrap();
+            let hidden: Vec<Vec<f64>> =
+                model.hidden_detached(&packed.ids, &packed.layout).unwrap().to_vec2().unwrap();
+            let sum = |range: &std::ops::Range<usize>| -> Vec<f64> {
+                let rows = packed.rows[range.clone()].iter().map(|&r| &hidden[r as usize]);
+                rows.fold(vec![0.0; hidden[0].len()], |sum, h| {
+                    sum.iter().zip(h).map(|(a, b)| a + b).collect()
+                })
+            };
+            let (y, n) = (sum(&packed.ranges[0]), sum(&packed.ranges[1]));
+            let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let ches = dot(&y, &n) - dot(&y, &y);
+            assert!((row.ches - ches).abs() < 1e-9 * ches.abs().max(1.0), "{name}");
+        }
+    }
 }

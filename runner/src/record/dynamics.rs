@@ -209,3 +209,45 @@ pub struct MapToken {
     /// The token as text.
     pub text: String,
 }
+
+/// A preference pair before training: what the model makes of it, and what DPO would do to it.
+///
+/// Kind of truth: what starts with `own` or `data` is *first order*, the rest is *measured*.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TriageRow {
+    /// Line of the data file, from 0.
+    pub example: usize,
+    /// Scored tokens of y⁺ and y⁻.
+    pub n_tokens: [usize; 2],
+    /// Leading tokens that y⁺ and y⁻ share: there their residuals cancel.
+    pub shared_prefix: usize,
+    /// First position at which both have a token and the tokens differ; absent if one begins the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_difference: Option<usize>,
+    /// log π(y⁺), nats.
+    pub logp_chosen: f64,
+    /// log π(y⁻), nats.
+    pub logp_rejected: f64,
+    /// How deep in the valley y⁻ lies: mean over its tokens of max log π − log π(token), nats.
+    pub rejected_depth: f64,
+    /// Depth at its deepest token.
+    pub deepest: f64,
+    /// Position of that token among the scored ones.
+    pub deepest_at: usize,
+    /// Mean of ‖π‖² in the contexts of y⁻: 1 for one-hot, 1/V for flat.
+    pub peakiness: f64,
+    /// ⟨Σh⁺, Σh⁻⟩ − ‖Σh⁺‖² of the last hidden states (CHES; Razin et al. 2024).
+    pub ches: f64,
+    /// The same with means instead of sums (length-normalised CHES).
+    pub ches_normalised: f64,
+    /// Δ log π(y⁺) that a step on this pair alone would make.
+    pub own_chosen: f64,
+    /// Δ log π(y⁻) of that step.
+    pub own_rejected: f64,
+    /// Δ of the summed log-probability of the most likely tokens in the contexts of y⁻: the squeeze.
+    pub own_argmax: f64,
+    /// Δ log π(y⁺) that one step on all pairs of the batch together would make.
+    pub data_chosen: f64,
+    /// Δ log π(y⁻) of that step.
+    pub data_rejected: f64,
+}

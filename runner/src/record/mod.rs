@@ -16,7 +16,7 @@
 mod dynamics;
 
 pub use dynamics::{
-    Cause, Decomposition, GaugeRow, Influence, MapToken, Response, Scale, Step, Token, TokenMap,
+    Cause, Decomposition, GaugeRow, Influence, MapToken, Response, Scale, Step, Token, TokenMap, TriageRow,
 };
 
 use anyhow::{Context, Result, bail};

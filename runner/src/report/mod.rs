@@ -50,7 +50,8 @@ pub use html::html;
 pub use load::{Run, load};
 pub use markdown::markdown;
 pub use summary::{Kind, REPORT_SCHEMA, Stage, Summary, json, summarise};
-pub use table::terminal;
+pub use table::{aligned, terminal};
+pub use text::with_error;
 pub use write::{HTML, JSON, MARKDOWN, write};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::config::Stage;
 use crate::model::{Direction, Model};
 use crate::record::Cause;
 use anyhow::{Result, bail};
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 
 /// One optimiser step that has not been taken.
 pub struct Update {
@@ -75,6 +75,16 @@ impl Update {
             parts.extend(part.clone().map(|tensors| (cause, named(tensors))));
         }
         Ok(Self { parts, means, grad_norm, clip, learning_rate, linear })
+    }
+
+    /// The first step of a fresh optimiser, at the full learning rate.
+    ///
+    /// # Errors
+    /// As [`Update::new`].
+    pub fn fresh(model: &Model, stage: &Stage, loss: &Loss, examples: &[&Example]) -> Result<Self> {
+        let parameters: Vec<Var> = model.parameters().map(|(_, var)| var.clone()).collect();
+        let optimizer = Optimizer::new(stage.optimizer, &parameters)?;
+        Self::new(model, stage, loss, examples, &optimizer, [stage.warmup_steps, usize::MAX])
     }
 
     /// Δθ.

@@ -1,0 +1,225 @@
+use crate::config::{self, Study};
+use crate::data::{self, Need, ReadOptions, Record, Tokenizer};
+use crate::dynamics::triage::{SCORES, explain, triage};
+use crate::model::Model;
+use crate::probe::When;
+use crate::progress::Progress;
+use crate::record::{JsonlWriter, Metrics, TriageRow};
+use crate::statistics::auroc_interval;
+use crate::train::{self, Example, Loss, Update};
+use crate::{device, report, score, seed, study};
+use anyhow::{Context, Result, ensure};
+use rand::seq::SliceRandom;
+use std::path::{Path, PathBuf};
+
+/// Score preference pairs before training on them: what a step would do to log π(y⁺), how deep y⁻ lies,
+/// CHES; rank and explain them, write the safer ones.
+///
+/// Example: ldyn triage --model pythia-410m --data hh.jsonl --out triage.jsonl --keep 0.8 --filtered kept.jsonl
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Model folder in the Hugging Face layout, tokenizer included.
+    #[arg(long)]
+    model: PathBuf,
+    /// Preference pairs: .jsonl, .jsonl.gz or .parquet.
+    #[arg(long)]
+    data: PathBuf,
+    /// File that receives a row a pair; it must not exist.
+    #[arg(long, short)]
+    out: PathBuf,
+    /// A preference loss as for `ldyn train`.
+    #[arg(long, default_value = "dpo")]
+    objective: String,
+    /// Only the first records.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Share of the pairs to keep in --filtered: those whose y⁺ is predicted to fall least.
+    #[arg(long, requires = "filtered")]
+    keep: Option<f64>,
+    /// File that receives the kept pairs as prompt, chosen and rejected; it must not exist.
+    #[arg(long, requires = "keep")]
+    filtered: Option<PathBuf>,
+    /// Check the scores: train a copy this many steps on one half of the pairs and compare with what
+    /// happens to y⁺ of the other half, which alone is scored then.
+    #[arg(long)]
+    check_steps: Option<usize>,
+    /// Override any key of a study file; the stage is `stages.0`. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Seed of the halves and of the bootstrap.
+    #[arg(long, default_value_t = 1024)]
+    seed: u64,
+    /// `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// `f32` or `f64`.
+    #[arg(long, default_value = "f32")]
+    dtype: String,
+}
+
+/// Pairs that the terminal shows.
+const SHOWN: usize = 5;
+/// Resamples of the bootstrap.
+const RESAMPLES: usize = 2000;
+
+pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
+    if let Some(keep) = args.keep {
+        ensure!((0.0..=1.0).contains(&keep), "--keep {keep}: expected a share between 0 and 1");
+    }
+    if let Some(path) = &args.filtered {
+        ensure!(!path.exists(), "{} exists already: remove it or choose another output", path.display());
+    }
+    let mut study = Study::one_stage(&args.objective, Some(&args.data), Path::new("none"))?;
+    study.model.path = Some(args.model.clone());
+    let study = config::with_overrides(&study, &args.set)?;
+    let stage = &study.stages[0];
+    let loss = Loss::of(stage)?;
+    ensure!(
+        matches!(loss, Loss::Preference(_)),
+        "triage needs a preference loss, `{}` has no pairs",
+        args.objective
+    );
+    let model = Model::load(&args.model, study::dtype(&args.dtype)?, &device::open(&args.device)?)?;
+    let tokenizer = Tokenizer::load(&args.model, None)?;
+    let options =
+        ReadOptions { need: Need::Pair, limit: args.limit, ..study::read_options(&study.data, &args.model)? };
+    let read = data::read(&args.data, &options)?;
+    read.notes().iter().for_each(|note| progress.say(note));
+    let (records, _) = study::tokenize(&study.data, read.format, &read.records, &tokenizer)?;
+    let mut examples = study::examples(stage, &records)?;
+    if loss.uses_reference() {
+        study::score_reference(&model, &mut examples)?;
+    }
+    let (trained, scored) = match args.check_steps {
+        Some(_) => {
+            ensure!(
+                examples.len() >= 4,
+                "a check needs at least 4 pairs, {} has {}",
+                args.data.display(),
+                examples.len()
+            );
+            examples.shuffle(&mut seed::rng(args.seed, "triage halves"));
+            let held_out = examples.split_off(examples.len() / 2);
+            (examples, held_out)
+        }
+        None => (examples.clone(), examples),
+    };
+
+    progress.say(&format!("one step on {} pairs together", trained.len()));
+    let batch: Vec<&Example> = trained.iter().collect();
+    let data = Update::fresh(&model, stage, &loss, &batch)?.whole()?;
+    let mut writer = JsonlWriter::create(&args.out)?;
+    let mut rows: Vec<TriageRow> = Vec::new();
+    let own = |example: &Example| Update::fresh(&model, stage, &loss, &[example]);
+    triage(&model, &scored, &data, &own, |row| {
+        writer.write(&row)?;
+        rows.push(row);
+        if rows.len().is_multiple_of(50) {
+            writer.flush()?;
+            progress.say(&format!("{} of {} pairs", rows.len(), scored.len()));
+        }
+        Ok(())
+    })?;
+    writer.flush()?;
+
+    if let Some(steps) = args.check_steps {
+        let after = after_training(&model, &study, &loss, &trained, &scored, steps, args.seed)?;
+        println!("{}", check(&rows, &after, steps, args.seed));
+    }
+    rows.sort_by(|a, b| a.data_chosen.total_cmp(&b.data_chosen));
+    let falling = rows.iter().filter(|r| r.data_chosen < 0.0).count();
+    println!("{} pairs; y⁺ of {falling} is predicted to fall. The first {SHOWN} of the ranking:", rows.len());
+    for row in rows.iter().take(SHOWN) {
+        println!("  record {}: {}", row.example, explain(row));
+    }
+    if let (Some(keep), Some(path)) = (args.keep, &args.filtered) {
+        let kept = (rows.len() as f64 * keep).round() as usize;
+        let mut lines: Vec<usize> = rows.iter().rev().take(kept).map(|r| r.example).collect();
+        lines.sort_unstable();
+        write_kept(path, &read.records, &lines)?;
+        println!("{kept} pairs written to {}", path.display());
+    }
+    Ok(())
+}
+
+/// Pairs in the prompt/chosen/rejected layout.
+fn write_kept(path: &Path, records: &[Record], lines: &[usize]) -> Result<()> {
+    let mut writer = JsonlWriter::create(path)?;
+    for record in records.iter().filter(|r| lines.binary_search(&r.example).is_ok()) {
+        let text = |kind| record.response(kind).context("a pair has both responses");
+        writer.write(&serde_json::json!({
+            "prompt": record.prompt,
+            "chosen": text("chosen")?,
+            "rejected": text("rejected")?,
+        }))?;
+    }
+    writer.flush()
+}
+
+struct Silent;
+
+impl train::Observer for Silent {
+    fn probe(&mut self, _: &Model, _: &When) -> Result<()> {
+        Ok(())
+    }
+    fn step(&mut self, _: &Model, _: &When, _: &Metrics, _: usize) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Δ log π(y⁺) of the held-out pairs after a copy was trained on the others.
+fn after_training(
+    model: &Model,
+    study: &Study,
+    loss: &Loss,
+    trained: &[Example],
+    held_out: &[Example],
+    steps: usize,
+    seed: u64,
+) -> Result<Vec<f64>> {
+    let mut stage = study.stages[0].clone();
+    stage.max_steps = Some(steps);
+    stage.epochs = (steps * stage.batch_size) as f64 / trained.len() as f64 + 1.0;
+    let copy = model.copy()?;
+    train::train(&copy, &stage, loss, trained, seed, 0, &mut Silent)?;
+    let items: Vec<score::Item> = held_out.iter().map(Example::item).collect();
+    let (before, after) = (score::score(model, &items)?, score::score(&copy, &items)?);
+    Ok(before.iter().zip(&after).map(|(b, a)| a[0].logp - b[0].logp).collect())
+}
+
+/// How well each score foretold which y⁺ fell.
+fn check(rows: &[TriageRow], after: &[f64], steps: usize, seed: u64) -> String {
+    let fell: Vec<bool> = after.iter().map(|&d| d < 0.0).collect();
+    let n = fell.iter().filter(|&&f| f).count();
+    let mut out = format!(
+        "After {steps} steps on the other half, y⁺ of {n} of {} held-out pairs has fallen. AUROC of \"y⁺ falls\", with the 95 % interval of a bootstrap over pairs:\n",
+        fell.len()
+    );
+    let mut lines = Vec::new();
+    for (name, score) in SCORES {
+        let scores: Vec<f64> = rows.iter().map(score).collect();
+        let rng = &mut seed::rng(seed, name);
+        let cell = auroc_interval(&scores, &fell, RESAMPLES, rng)
+            .map_or("only one outcome".into(), |(a, [low, high])| format!("{a:.3}  [{low:.3}, {high:.3}]"));
+        lines.push(vec![name.to_owned(), cell]);
+    }
+    out += &report::aligned(&lines, 2);
+    out += "Pairs in fifths by data influence, from the lowest prediction: mean predicted (one step), mean measured, share that fell\n";
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by(|&a, &b| rows[a].data_chosen.total_cmp(&rows[b].data_chosen));
+    let fifth = rows.len().div_ceil(5).max(1);
+    let mean = |of: &dyn Fn(usize) -> f64, part: &[usize]| {
+        part.iter().map(|&i| of(i)).sum::<f64>() / part.len() as f64
+    };
+    let lines: Vec<Vec<String>> = order
+        .chunks(fifth)
+        .map(|part| {
+            vec![
+                format!("{:+.4}", mean(&|i| rows[i].data_chosen, part)),
+                format!("{:+.3}", mean(&|i| after[i], part)),
+                format!("{:.2}", mean(&|i| f64::from(u8::from(fell[i])), part)),
+            ]
+        })
+        .collect();
+    out + &report::aligned(&lines, 0)
+}
