@@ -480,7 +480,13 @@ fn set(tree: &mut toml::Value, assignment: &str) -> Result<()> {
         };
     }
     match node {
-        toml::Value::Table(t) => t.insert((*last).to_owned(), value),
+        toml::Value::Table(t) => {
+            // The settings of one optimiser mean nothing to another.
+            if path.last() == Some(&"optimizer") && *last == "name" {
+                t.clear();
+            }
+            t.insert((*last).to_owned(), value)
+        }
         _ => bail!("`{last}` lies below a value that is not a table"),
     };
     Ok(())
@@ -723,6 +729,9 @@ mod tests {
             let study = parse(&text, &[key.into()]).unwrap();
             assert_eq!(study.stages[stage].learning_rate, 1.0, "{key}");
         }
+        let resolved = parse(&text, &[]).unwrap();
+        let study = with_overrides(&resolved, &["stages.dpo.optimizer.name=adamw".into()]).unwrap();
+        assert_eq!(study.stages[1].optimizer.name(), "adamw");
         assert!(error(&text, &["stages.kto.lr=1"]).contains("no stage `kto`"));
         assert!(error(&text, &["seed"]).contains("key=value"));
         assert_eq!(parse(&text, &["title=plain words".into()]).unwrap().title, "plain words");

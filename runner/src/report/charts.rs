@@ -56,6 +56,7 @@ pub fn figures(summary: &Summary) -> Result<Vec<Figure>> {
         ledger(summary),
         shape(summary),
         training(summary),
+        accumulated(summary),
     ];
     all.into_iter()
         .filter(|plan| !plan.charts.is_empty())
@@ -373,4 +374,41 @@ fn training(summary: &Summary) -> Plan {
          loss stands with its stage above.{thinned}"
     );
     Plan { id: "training", title: "Training metrics", caption, charts }
+}
+
+/// Accumulated influence: Σ predicted (dashed) beside Σ measured for each kind.
+fn accumulated(summary: &Summary) -> Plan {
+    let mut charts = Vec::new();
+    for gauge in &summary.gauges {
+        for kind in &gauge.kinds {
+            let line = |label: &str, column: usize, dash| {
+                let piece = std::iter::once(&[0.0; 3]).chain(&kind.points);
+                let piece = piece.map(|p| Sample { x: p[0], y: p[column], band: 0.0 }).collect();
+                Line { label: label.into(), style: Style { dash, ..style(&kind.kind) }, pieces: vec![piece] }
+            };
+            charts.push(Chart {
+                title: format!("{} in {}", symbol(&kind.kind), gauge.stage),
+                x_label: "examples".into(),
+                y_label: "Δ log π, nats".into(),
+                lines: vec![line("measured", 2, SOLID), line("predicted", 1, DASHES[1])],
+                zero: true,
+                size: SMALL,
+                ..Chart::default()
+            });
+        }
+    }
+    let words: Vec<String> =
+        summary.gauges.iter().map(|g| format!("Stage {}: {}", g.stage, g.words())).collect();
+    Plan {
+        id: "gauge",
+        title: "Predicted and measured",
+        caption: format!(
+            "Accumulated influence: at the start of every window of steps a Jacobian–vector product along the change of the \
+             weights predicts Δ log π of every response to first order; the predictions are added up and shown beside what \
+             was measured, means over n = {} prompts. {}",
+            summary.gauges.iter().flat_map(|g| &g.kinds).map(|k| k.n).max().unwrap_or(0),
+            words.join(" ")
+        ),
+        charts,
+    }
 }

@@ -255,6 +255,12 @@ impl Fixture {
     /// The run as it is after reading.
     pub fn run(&self) -> Run {
         let missing = Vec::new();
-        Run { manifest: self.manifest.clone(), metrics: self.steps(), probes: self.rows(), missing }
+        Run {
+            manifest: self.manifest.clone(),
+            metrics: self.steps(),
+            probes: self.rows(),
+            gauge: Vec::new(),
+            missing,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Reading a run folder, whole, half-finished or killed.
 
-use crate::record::{self, Manifest, Metrics, ProbeRow};
+use crate::record::{self, GaugeRow, Manifest, Metrics, ProbeRow};
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -14,6 +14,8 @@ pub struct Run {
     pub metrics: Vec<Metrics>,
     /// Probe rows in file order; empty when there is no file yet.
     pub probes: Vec<ProbeRow>,
+    /// Predicted and measured changes; empty where the run did not compare them.
+    pub gauge: Vec<GaugeRow>,
     /// Files that were expected and are absent or empty, one sentence each.
     pub missing: Vec<String>,
 }
@@ -29,7 +31,9 @@ pub fn load(run: &Path) -> Result<Run> {
     let mut missing = Vec::new();
     let metrics = rows(run, record::METRICS, "no training curve can be shown", &mut missing)?;
     let probes = rows(run, record::PROBES, "no response kind can be followed", &mut missing)?;
-    Ok(Run { manifest, metrics, probes, missing })
+    let gauge = run.join(record::GAUGE);
+    let gauge = if gauge.exists() { record::read_jsonl(&gauge)? } else { Vec::new() };
+    Ok(Run { manifest, metrics, probes, gauge, missing })
 }
 
 fn rows<T: DeserializeOwned>(

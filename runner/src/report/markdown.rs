@@ -46,6 +46,12 @@ pub fn markdown(summary: &Summary) -> String {
         out += "\nAbout these records:\n\n";
         list(&mut out, &summary.remarks);
     }
+    if !summary.gauges.is_empty() {
+        out += "\n## Predicted and measured\n\n";
+        let words: Vec<String> =
+            summary.gauges.iter().map(|g| format!("{}: {}", g.stage, g.words())).collect();
+        list(&mut out, &words);
+    }
     out += &format!("\n## Findings\n\n{}. {}\n\n", tally(summary), plain(&summary.conventions));
     let findings = summary.findings.iter().map(|f| {
         let so_far = if f.so_far { ", so far" } else { "" };

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `load`, `observations` | a run folder, whole or not → the same prompts at every probe point |
 //! | `quantity`, `difference`, `curves` | what is followed, with its standard errors |
+//! | `gauge` | predicted against measured, accumulated influence |
 //! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
 //! | `summary` | all of it as data; also `report.json` |
 //! | `decomposition` | one update decomposed, as a page and as text |
@@ -27,6 +28,7 @@ mod curves;
 mod decomposition;
 mod difference;
 mod findings;
+mod gauge;
 mod html;
 mod load;
 mod markdown;
@@ -46,6 +48,7 @@ pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
 pub use decomposition::{decomposition_html, decomposition_text};
 pub use difference::MIN_PROMPTS;
 pub use findings::{Finding, Verdict};
+pub use gauge::{Accumulated, ENOUGH, Gauge, Window};
 pub use html::html;
 pub use load::{Run, load};
 pub use markdown::markdown;

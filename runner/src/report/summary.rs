@@ -3,6 +3,7 @@
 use super::claims::conventions;
 use super::curves::{Curve, TrainingCurve, curves, training};
 use super::findings::{Finding, findings};
+use super::gauge::{Gauge, gauges};
 use super::load::Run;
 use super::observations::observe;
 use super::quantity::Quantity;
@@ -30,6 +31,8 @@ pub struct Summary {
     pub kinds: Vec<Kind>,
     /// The stages in order.
     pub stages: Vec<Stage>,
+    /// Predicted against measured, for the stages that were gauged.
+    pub gauges: Vec<Gauge>,
 }
 
 /// A probed response kind.
@@ -102,6 +105,7 @@ pub fn summarise(run: &Run) -> Summary {
         conventions: conventions(),
         kinds,
         stages,
+        gauges: gauges(&run.gauge),
         remarks: observations.remarks,
     }
 }

@@ -29,6 +29,10 @@ pub fn terminal(summary: &Summary) -> String {
             columns(&mut out, &rows.iter().map(|row| row.cells().map(one_line)).collect::<Vec<_>>());
         }
     }
+    for gauge in &summary.gauges {
+        out += &format!("\nGauge of {}:\n", one_line(&gauge.stage));
+        wrapped(&mut out, "  ", &gauge.words());
+    }
     out += &format!("\nFindings: {}\n", tally(summary));
     for f in &summary.findings {
         let stage = f.stage.as_ref().map_or(String::new(), |s| format!(" [{}]", one_line(s)));
