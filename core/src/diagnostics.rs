@@ -1,8 +1,8 @@
 //! What a predictive distribution says about its label, token by token and response by
 //! response: the quantities that are watched while a model learns.
 
-use crate::softmax::{bad_logit, checked_maximum};
-use crate::sweep::{ExpSums, exp_sums, maximum, sums_cutoff};
+use crate::softmax::checked;
+use crate::sweep::{ExpSums, exp_sums, maximum, sums_cutoff, wide};
 use crate::{Error, Real};
 
 /// What one token's distribution π and its label y say, in nats.
@@ -85,12 +85,17 @@ pub fn token_stats<T: Real>(logits: &[T], label: usize) -> Result<TokenStats<T>,
     let Some(&label_logit) = logits.get(label) else {
         return Err(Error::Label { found: label, vocab: logits.len() });
     };
-    let (argmax, max) = checked_maximum(logits, logits.len())?;
-    let others = [&logits[..argmax], &logits[argmax + 1..]];
-    let rest = Rest::of(others, max);
-    if rest.mass.is_nan() {
-        return Err(bad_logit(logits));
-    }
+    let (argmax, rest) = wide(
+        #[inline(always)]
+        || {
+            let (argmax, max) = maximum(logits);
+            checked(max, logits)?;
+            let rest = Rest::of([&logits[..argmax], &logits[argmax + 1..]], max);
+            checked(rest.mass, logits)?;
+            Ok((argmax, rest))
+        },
+    )?;
+    let max = logits[argmax];
     let log_total = rest.mass.ln_1p();
     let total = 1.0 + rest.mass;
     let below_max = label_logit.to_f64() - max.to_f64();
@@ -126,6 +131,7 @@ struct Rest {
 }
 
 impl Rest {
+    #[inline(always)]
     fn of<T: Real>(others: [&[T]; 2], max: T) -> Rest {
         let sums = sums_of(others, max);
         let labels = (others[0].len() + others[1].len()) as f64;
@@ -150,6 +156,7 @@ impl Rest {
     }
 }
 
+#[inline(always)]
 fn sums_of<T: Real>(others: [&[T]; 2], origin: T) -> ExpSums {
     let mut sums = ExpSums::default();
     for half in others {
@@ -210,9 +217,14 @@ pub fn residual_into<T: Real>(
     if label >= logits.len() {
         return Err(Error::Label { found: label, vocab: logits.len() });
     }
-    for (o, &z) in out.iter_mut().zip(logits) {
-        *o = weight * (z - log_z).exp_flushed(T::EXP_CUTOFF);
-    }
+    wide(
+        #[inline(always)]
+        || {
+            for (o, &z) in out.iter_mut().zip(logits) {
+                *o = weight * (z - log_z).exp_flushed(T::EXP_CUTOFF);
+            }
+        },
+    );
     out[label] -= weight;
     Ok(())
 }

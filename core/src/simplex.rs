@@ -1,5 +1,6 @@
 //! Probability vectors: a checked view, and what it can say about itself.
 
+use crate::sweep::sum;
 use crate::{Error, Real};
 
 /// A slice that was checked to be a probability vector π.
@@ -81,14 +82,10 @@ impl<'a, T: Real> Distribution<'a, T> {
 
     /// E_π f(i, π_i), added up in `f64`.
     pub(crate) fn expectation(&self, f: impl Fn(usize, f64) -> f64) -> f64 {
-        self.probabilities
-            .iter()
-            .enumerate()
-            .map(|(i, p)| {
-                let p = p.to_f64();
-                p * f(i, p)
-            })
-            .sum()
+        sum(self.vocab(), |i| {
+            let p = self.probabilities[i].to_f64();
+            p * f(i, p)
+        })
     }
 
     pub(crate) fn check(&self, label: usize) -> Result<(), Error> {

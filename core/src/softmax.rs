@@ -4,7 +4,7 @@
 //! overflows, and at least one term of the sum is exact. See [`Real::exp_flushed`] for the
 //! exponential and its bound; sums are taken in short blocks whose totals are added in `f64`.
 
-use crate::sweep::{exp_into, exp_sum, maximum};
+use crate::sweep::{exp_into, exp_sum, largest, wide};
 use crate::{Error, Real};
 
 /// log Σ eᶻ, the log-partition function.
@@ -26,11 +26,15 @@ use crate::{Error, Real};
 /// assert_eq!(log_sum_exp::<f64>(&[]), f64::NEG_INFINITY);
 /// ```
 pub fn log_sum_exp<T: Real>(logits: &[T]) -> T {
-    let (_, max) = maximum(logits);
-    if max.is_finite() {
-        return T::from_f64(max.to_f64() + exp_sum(logits, max).ln());
-    }
-    if logits.iter().any(|z| z.is_nan()) { T::NAN } else { max }
+    let (max, sum) = wide(
+        #[inline(always)]
+        || {
+            let max = largest(logits);
+            (max, if max.is_finite() { exp_sum(logits, max) } else { 1.0 })
+        },
+    );
+    let has_nan = !max.is_finite() && logits.iter().any(|z| z.is_nan());
+    if has_nan { T::NAN } else { T::from_f64(max.to_f64() + sum.ln()) }
 }
 
 /// π = softmax(z), written to `out`.
@@ -70,16 +74,19 @@ pub fn log_sum_exp<T: Real>(logits: &[T]) -> T {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn softmax_into<T: Real>(logits: &[T], out: &mut [T]) -> Result<(), Error> {
-    let (_, max) = checked_maximum(logits, out.len())?;
-    let sum = exp_into(logits, max, out);
-    if sum.is_nan() {
-        return Err(bad_logit(logits));
-    }
-    let scale = T::from_f64(1.0 / sum);
-    for o in out {
-        *o *= scale;
-    }
-    Ok(())
+    check_lengths(logits, out.len())?;
+    wide(
+        #[inline(always)]
+        || {
+            let max = checked(largest(logits), logits)?;
+            let sum = checked(exp_into(logits, max, out), logits)?;
+            let scale = T::from_f64(1.0 / sum);
+            for o in out {
+                *o *= scale;
+            }
+            Ok(())
+        },
+    )
 }
 
 /// log π = z − log Σ eᶻ, written to `out`.
@@ -111,34 +118,37 @@ pub fn softmax_into<T: Real>(logits: &[T], out: &mut [T]) -> Result<(), Error> {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn log_softmax_into<T: Real>(logits: &[T], out: &mut [T]) -> Result<(), Error> {
-    let (_, max) = checked_maximum(logits, out.len())?;
-    let sum = exp_sum(logits, max);
-    if sum.is_nan() {
-        return Err(bad_logit(logits));
-    }
-    let log_sum = T::from_f64(sum.ln());
-    for (o, &z) in out.iter_mut().zip(logits) {
-        *o = (z - max) - log_sum;
-    }
-    Ok(())
+    check_lengths(logits, out.len())?;
+    wide(
+        #[inline(always)]
+        || {
+            let max = checked(largest(logits), logits)?;
+            let log_sum = T::from_f64(checked(exp_sum(logits, max), logits)?.ln());
+            for (o, &z) in out.iter_mut().zip(logits) {
+                *o = (z - max) - log_sum;
+            }
+            Ok(())
+        },
+    )
 }
 
-/// The first largest logit, which is finite, once `out_len` has been checked. NaN beside it goes
-/// unnoticed here and shows in the sums.
-pub(crate) fn checked_maximum<T: Real>(logits: &[T], out_len: usize) -> Result<(usize, T), Error> {
+fn check_lengths<T: Real>(logits: &[T], out_len: usize) -> Result<(), Error> {
     if out_len != logits.len() {
         return Err(Error::Length { name: "out", found: out_len, expected: logits.len() });
     }
-    if logits.is_empty() {
-        return Err(Error::Empty { name: "logits" });
-    }
-    let (at, max) = maximum(logits);
-    if max.is_finite() { Ok((at, max)) } else { Err(bad_logit(logits)) }
+    if logits.is_empty() { Err(Error::Empty { name: "logits" }) } else { Ok(()) }
+}
+
+/// `found`, the maximum or a sum over `logits`, if it is finite. NaN goes unnoticed in the maximum
+/// and shows in the sums.
+#[inline(always)]
+pub(crate) fn checked<T: Real, F: Real>(found: F, logits: &[T]) -> Result<F, Error> {
+    if found.is_finite() { Ok(found) } else { Err(bad_logit(logits)) }
 }
 
 /// The reason why a row has no softmax.
 #[cold]
-pub(crate) fn bad_logit<T: Real>(logits: &[T]) -> Error {
+fn bad_logit<T: Real>(logits: &[T]) -> Error {
     match logits.iter().position(|&z| z.is_nan() || z == T::INFINITY) {
         Some(index) => Error::Logit { index },
         None => Error::NoMass,
