@@ -7,6 +7,7 @@
 //! softmax's Jacobian.
 
 use crate::simplex::Distribution;
+use crate::sweep::sum;
 use crate::{Error, Real};
 
 /// A·v = v − ⟨π, v⟩·1, written to `out`.
@@ -37,7 +38,7 @@ use crate::{Error, Real};
 /// ```
 pub fn apply_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> Result<(), Error> {
     lengths(pi, v, out)?;
-    let mean = T::from_f64(pi.expectation(|i, _| v[i].to_f64()));
+    let mean = T::from_f64(pi.mean(v));
     for (o, &v) in out.iter_mut().zip(v) {
         *o = v - mean;
     }
@@ -68,9 +69,9 @@ pub fn apply_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> 
 /// ```
 pub fn apply_transpose_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> Result<(), Error> {
     lengths(pi, v, out)?;
-    let sum = T::from_f64(v.iter().map(|v| v.to_f64()).sum());
+    let total = T::from_f64(sum(v.len(), |i| v[i].to_f64()));
     for ((o, &v), &p) in out.iter_mut().zip(v).zip(pi.as_slice()) {
-        *o = v - sum * p;
+        *o = v - total * p;
     }
     Ok(())
 }

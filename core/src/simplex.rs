@@ -1,6 +1,6 @@
 //! Probability vectors: a checked view, and what it can say about itself.
 
-use crate::sweep::sum;
+use crate::sweep::{dot, sum, wide};
 use crate::{Error, Real};
 
 /// A slice that was checked to be a probability vector π.
@@ -72,12 +72,20 @@ impl<'a, T: Real> Distribution<'a, T> {
 
     /// ‖π‖², added up in `f64`; between 1/V and 1.
     pub fn sum_sq(&self) -> T {
-        T::from_f64(self.expectation(|_, p| p))
+        T::from_f64(self.mean(self.probabilities))
     }
 
     /// −Σ π log π in nats, with 0 log 0 = 0; between 0 and log V.
     pub fn entropy(&self) -> T {
         T::from_f64(-self.expectation(|_, p| if p > 0.0 { p.ln() } else { 0.0 }))
+    }
+
+    /// ⟨π, v⟩, added up in `f64`; `v` is as long as π.
+    pub(crate) fn mean(&self, v: &[T]) -> f64 {
+        wide(
+            #[inline(always)]
+            || dot(self.probabilities, v),
+        )
     }
 
     /// E_π f(i, π_i), added up in `f64`.

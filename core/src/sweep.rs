@@ -59,11 +59,15 @@ pub(crate) fn maximum<T: Real>(row: &[T]) -> (usize, T) {
 #[inline(always)]
 pub(crate) fn largest<T: Real>(row: &[T]) -> T {
     let mut lanes = [T::NEG_INFINITY; LANES];
-    in_chunks(row, |chunk| {
-        for (m, &z) in lanes.iter_mut().zip(chunk) {
-            *m = if z > *m { z } else { *m };
-        }
-    });
+    in_chunks(
+        row,
+        #[inline(always)]
+        |chunk| {
+            for (m, &z) in lanes.iter_mut().zip(chunk) {
+                *m = if z > *m { z } else { *m };
+            }
+        },
+    );
     halve(lanes, |a, b| if b > a { b } else { a })
 }
 
@@ -71,7 +75,9 @@ pub(crate) fn largest<T: Real>(row: &[T]) -> T {
 #[inline(always)]
 fn in_chunks<T: Real>(row: &[T], mut f: impl FnMut(&[T; LANES])) {
     let (chunks, rest) = row.as_chunks();
-    chunks.iter().for_each(&mut f);
+    for chunk in chunks {
+        f(chunk);
+    }
     if !rest.is_empty() {
         f(&filled_up(rest));
     }
@@ -106,16 +112,20 @@ pub(crate) fn exp_sums<T: Real>(row: &[T], origin: T, total: &mut ExpSums) {
         let mut e = [T::ZERO; LANES];
         let mut e_sq = [T::ZERO; LANES];
         let mut e_x = [T::ZERO; LANES];
-        in_chunks(block, |chunk| {
-            for (lane, &z) in chunk.iter().enumerate() {
-                let x = z - origin;
-                let v = x.exp_flushed(cutoff);
-                let x = if cutoff > x { cutoff } else { x };
-                e[lane] += v;
-                e_sq[lane] += v * v;
-                e_x[lane] += v * x;
-            }
-        });
+        in_chunks(
+            block,
+            #[inline(always)]
+            |chunk| {
+                for (lane, &z) in chunk.iter().enumerate() {
+                    let x = z - origin;
+                    let v = x.exp_flushed(cutoff);
+                    let x = if cutoff > x { cutoff } else { x };
+                    e[lane] += v;
+                    e_sq[lane] += v * v;
+                    e_x[lane] += v * x;
+                }
+            },
+        );
         total.e += in_f64(&e);
         total.e_sq += in_f64(&e_sq);
         total.e_x += in_f64(&e_x);
@@ -128,9 +138,13 @@ pub(crate) fn exp_sum<T: Real>(row: &[T], origin: T) -> f64 {
     let mut total = 0.0;
     for block in row.chunks(BLOCK) {
         let mut lanes = [T::ZERO; LANES];
-        in_chunks(block, |chunk| {
-            exp_chunk(chunk, origin, &mut lanes);
-        });
+        in_chunks(
+            block,
+            #[inline(always)]
+            |chunk| {
+                exp_chunk(chunk, origin, &mut lanes);
+            },
+        );
         total += in_f64(&lanes);
     }
     total
@@ -184,6 +198,26 @@ fn halve<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
         width /= 2;
     }
     lanes[0]
+}
+
+/// ⟨p, v⟩ in `f64`. Both are equally long.
+#[inline(always)]
+pub(crate) fn dot<T: Real>(p: &[T], v: &[T]) -> f64 {
+    let mut total = 0.0;
+    for (p, v) in p.chunks(BLOCK).zip(v.chunks(BLOCK)) {
+        let mut lanes = [0.0; LANES];
+        let ((p, p_rest), (v, v_rest)) = (p.as_chunks::<LANES>(), v.as_chunks::<LANES>());
+        for (p, v) in p.iter().zip(v) {
+            for lane in 0..LANES {
+                lanes[lane] += p[lane].to_f64() * v[lane].to_f64();
+            }
+        }
+        for ((sum, p), v) in lanes.iter_mut().zip(p_rest).zip(v_rest) {
+            *sum += p.to_f64() * v.to_f64();
+        }
+        total += in_f64(&lanes);
+    }
+    total
 }
 
 /// Σ f(i) over `0..n`, in lanes and blocks.
