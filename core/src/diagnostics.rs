@@ -257,14 +257,15 @@ pub fn a_norm<T: Real>(sum_sq: T, vocab: usize) -> T {
 /// # Ok::<(), ldyn_core::Error>(())
 /// ```
 pub fn gap_norm<T: Real>(stats: &TokenStats<T>) -> T {
+    let stats = stats.to_f64();
     let energy = energy(stats.logp);
     let others = if stats.logp == stats.argmax_logp {
         stats.rest_sq
     } else {
         let p = stats.logp.exp();
-        (stats.sum_sq - p * p).max(T::ZERO)
+        (stats.sum_sq - p * p).max(0.0)
     };
-    (energy * energy + others).sqrt()
+    T::from_f64((energy * energy + others).sqrt().max(energy))
 }
 
 /// 1 − π(y), from log π(y) by expm1, so that it keeps its digits as π(y) → 1.

@@ -29,14 +29,13 @@ impl<'a, T: Real> Distribution<'a, T> {
         if probabilities.is_empty() {
             return Err(Error::Empty { name: "probabilities" });
         }
-        let mut sum = 0.0;
         for p in probabilities {
-            let found = p.to_f64();
-            if found.is_nan() || found < 0.0 {
+            if !(*p >= T::ZERO) {
+                let found = p.to_f64();
                 return Err(Error::Range { name: "a probability", found, expected: "a number >= 0" });
             }
-            sum += found;
         }
+        let sum = sum(probabilities.len(), |i| probabilities[i].to_f64());
         if (sum - 1.0).abs() <= 1024.0 * T::EPSILON.to_f64() {
             Ok(Distribution { probabilities })
         } else {
