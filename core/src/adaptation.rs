@@ -7,7 +7,7 @@
 //! softmax's Jacobian.
 
 use crate::simplex::Distribution;
-use crate::sweep::sum;
+use crate::sweep::{sum_of, wide};
 use crate::{Error, Real};
 
 /// A·v = v − ⟨π, v⟩·1, written to `out`.
@@ -39,9 +39,10 @@ use crate::{Error, Real};
 pub fn apply_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> Result<(), Error> {
     lengths(pi, v, out)?;
     let mean = T::from_f64(pi.mean(v));
-    for (o, &v) in out.iter_mut().zip(v) {
-        *o = v - mean;
-    }
+    wide(
+        #[inline(always)]
+        || out.iter_mut().zip(v).for_each(|(o, &v)| *o = v - mean),
+    );
     Ok(())
 }
 
@@ -69,10 +70,14 @@ pub fn apply_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> 
 /// ```
 pub fn apply_transpose_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> Result<(), Error> {
     lengths(pi, v, out)?;
-    let total = T::from_f64(sum(v.len(), |i| v[i].to_f64()));
-    for ((o, &v), &p) in out.iter_mut().zip(v).zip(pi.as_slice()) {
-        *o = v - total * p;
-    }
+    let total = T::from_f64(wide(
+        #[inline(always)]
+        || sum_of(v),
+    ));
+    wide(
+        #[inline(always)]
+        || out.iter_mut().zip(v).zip(pi.as_slice()).for_each(|((o, &v), &p)| *o = v - total * p),
+    );
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Probability vectors: a checked view, and what it can say about itself.
 
-use crate::sweep::{dot, sum, wide};
+use crate::sweep::{dot, sum, sum_of, wide};
 use crate::{Error, Real};
 
 /// A slice that was checked to be a probability vector π.
@@ -29,13 +29,15 @@ impl<'a, T: Real> Distribution<'a, T> {
         if probabilities.is_empty() {
             return Err(Error::Empty { name: "probabilities" });
         }
-        for p in probabilities {
-            if !(*p >= T::ZERO) {
-                let found = p.to_f64();
-                return Err(Error::Range { name: "a probability", found, expected: "a number >= 0" });
-            }
+        let fine = |p: &T| *p >= T::ZERO;
+        let (all_fine, sum) = wide(
+            #[inline(always)]
+            || (probabilities.iter().fold(true, |all, p| all & fine(p)), sum_of(probabilities)),
+        );
+        if let Some(p) = probabilities.iter().find(|p| !all_fine && !fine(p)) {
+            let found = p.to_f64();
+            return Err(Error::Range { name: "a probability", found, expected: "a number >= 0" });
         }
-        let sum = sum(probabilities.len(), |i| probabilities[i].to_f64());
         if (sum - 1.0).abs() <= 1024.0 * T::EPSILON.to_f64() {
             Ok(Distribution { probabilities })
         } else {

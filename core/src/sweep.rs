@@ -234,6 +234,26 @@ pub(crate) fn dot<T: Real>(p: &[T], v: &[T]) -> f64 {
     total.sum
 }
 
+/// Σ v in `f64`.
+#[inline(always)]
+pub(crate) fn sum_of<T: Real>(v: &[T]) -> f64 {
+    let mut total = Total::default();
+    for block in v.chunks(BLOCK) {
+        let mut lanes = [0.0; LANES];
+        let (chunks, rest) = block.as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lanes[lane] += chunk[lane].to_f64();
+            }
+        }
+        for (sum, v) in lanes.iter_mut().zip(rest) {
+            *sum += v.to_f64();
+        }
+        total.add(lanes);
+    }
+    total.sum
+}
+
 /// Σ f(i) over `0..n`, in lanes and blocks.
 #[inline(always)]
 pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64) -> f64 {
