@@ -72,11 +72,19 @@ impl<'a, T: Real> Distribution<'a, T> {
     }
 
     /// ‖π‖², added up in `f64`; between 1/V and 1.
+    ///
+    /// # Accuracy
+    ///
+    /// Relative error 6ε of the type; guaranteed 40ε in `f64`, whatever V.
     pub fn sum_sq(&self) -> T {
         T::from_f64(self.mean(self.probabilities))
     }
 
     /// −Σ π log π in nats, with 0 log 0 = 0; between 0 and log V.
+    ///
+    /// # Accuracy
+    ///
+    /// As [`sum_sq`](Self::sum_sq): no term is negative.
     pub fn entropy(&self) -> T {
         T::from_f64(-self.expectation(|_, p| if p > 0.0 { p.ln() } else { 0.0 }))
     }

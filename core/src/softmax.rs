@@ -3,6 +3,14 @@
 //! All of them subtract the row's maximum first, so that the largest exponential is 1: nothing
 //! overflows, and at least one term of the sum is exact. See [`Real::exp_flushed`] for the
 //! exponential and its bound; sums are taken in short blocks whose totals are added in `f64`.
+//!
+//! Bounds are in ε, the type's [`EPSILON`](Real::EPSILON), and were measured against exact values for
+//! V up to 200,000 and logits up to ±10⁴ (statements numeric/F3 and on of the proofs). What
+//! is guaranteed is wider by the sum's worst case, in which all its roundings agree: 32·ε, whatever V.
+//!
+//! With `std`, rows are swept in the widest vector instructions that the machine has when the program
+//! runs. Exponentials and sums have the same digits on every machine, with or without `std`; only
+//! the one logarithm of a row is the platform's.
 
 use crate::sweep::{exp_into, exp_sum, largest, wide};
 use crate::{Error, Real};
@@ -15,8 +23,8 @@ use crate::{Error, Real};
 ///
 /// # Accuracy
 ///
-/// The sum's relative error is below 5e-6 (`f32`) and 1e-13 (`f64`) for V up to 200,000 in the
-/// worst case, and about 1e-7 and 1e-15 in practice; the result adds one rounding.
+/// Within ε·(1 + |max z| + |result|): the sum is off by 1ε or so relatively, its logarithm and the result
+/// are rounded once each.
 ///
 /// # Examples
 ///
@@ -52,7 +60,8 @@ pub fn log_sum_exp<T: Real>(logits: &[T]) -> T {
 ///
 /// # Accuracy
 ///
-/// Relative error of each probability: 4 ulp, and the sum's bound of [`log_sum_exp`].
+/// Relative error of each probability: 2ε·(1 + |x|) with x = z − max z, because x is rounded before
+/// its exponential is taken. Equal logits get equal probabilities.
 ///
 /// # Shapes
 ///
@@ -97,7 +106,7 @@ pub fn softmax_into<T: Real>(logits: &[T], out: &mut [T]) -> Result<(), Error> {
 ///
 /// # Accuracy
 ///
-/// Absolute error: the sum's bound of [`log_sum_exp`], and 2 ulp of the result.
+/// Absolute error: 1.5·ε·(1 + |log π|), of which ε is the sum's. Equal logits get equal results.
 ///
 /// # Shapes
 ///
@@ -185,7 +194,8 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 ///
 /// # Accuracy
 ///
-/// 4 ulp for every x: for large |x| it is x or −e⁻ˣ, where `sigmoid(x).ln()` loses all digits.
+/// 4 ulp for every x, to where the result is subnormal: for large |x| it is x or −e⁻ˣ, where
+/// `sigmoid(x).ln()` loses all digits.
 ///
 /// # Examples
 ///

@@ -274,3 +274,55 @@ pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64) -> f64 {
     }
     total.sum
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use crate::testing::noise;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn same_digits<T: Real>() {
+        for n in [0, 1, 15, 16, 17, 511, 512, 513, 1000, 5000] {
+            let row: Vec<T> = noise(n, 60.0).into_iter().map(T::from_f64).collect();
+            let origin = T::from_f64(30.0);
+            let (mut out, mut wide_out) = (vec![T::ZERO; n], vec![T::ZERO; n]);
+            let all = |out: &mut [T]| {
+                let sums = exp_sums([&row[..n / 3], &row[n / 3..]], origin);
+                let others =
+                    [exp_sum(&row, origin), exp_into(&row, origin, out), dot(&row, &row), sum_of(&row)];
+                (maximum(&row), largest(&row), [sums.e, sums.e_sq, sums.e_x], others)
+            };
+            let plain = all(&mut out);
+            let in_wide = wide(
+                #[inline(always)]
+                || all(&mut wide_out),
+            );
+            assert_eq!((plain, out), (in_wide, wide_out), "V = {n}");
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_digits() {
+        same_digits::<f32>();
+        same_digits::<f64>();
+    }
+
+    #[test]
+    fn the_maximum_is_the_first_of_equals_and_passes_over_nan() {
+        let mut row = vec![1.0_f64; 1100];
+        (row[3], row[600], row[1090]) = (f64::NAN, 2.0, 2.0);
+        assert_eq!((maximum(&row), largest(&row)), ((600, 2.0), 2.0));
+        assert_eq!(maximum::<f32>(&[]), (0, f32::NEG_INFINITY));
+    }
+
+    #[test]
+    fn small_blocks_are_not_lost_beside_a_large_one() {
+        // A block of 1 and 1999 of 2⁻⁵⁵ each, every one of which rounds away beside the 1.
+        let mut row = vec![2.0_f64.powi(-64); 512 * 2000];
+        row[..512].fill(2.0_f64.powi(-9));
+        let exact = 1.0 + 1999.0 * 2.0_f64.powi(-55);
+        assert!((sum_of(&row) - exact).abs() <= f64::EPSILON);
+    }
+}

@@ -145,7 +145,7 @@ pub const RESIDUAL: Tolerance = Tolerance {
 /// The remainder −KL, in roundings of its f64 sums and one of the result.
 pub const KL: Tolerance = Tolerance {
     name: "KL",
-    relative: 8.0,
+    relative: 4.0,
     reason: "17 terms of a series and a sum over the labels in f64, all of one sign",
 };
 
