@@ -126,7 +126,8 @@ pub fn exact_into<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T], out: &mut [T
 ///
 /// # Accuracy
 ///
-/// With x = max |d|: within (16 + V)·2⁻⁵³ of |r| if x ≤ 1 and of 1 + x beyond, and one rounding.
+/// With x = max |Δz|: within 16·ε of |r| if no |d| exceeds 1 and of 1 + x otherwise, with the ε of
+/// `f64`; (ε·x)²; and one rounding. π need not sum to 1 more precisely than [`Distribution`] asks.
 ///
 /// # Shapes
 ///
@@ -137,16 +138,21 @@ pub fn exact_into<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T], out: &mut [T
 /// [`Error::Length`].
 pub fn remainder<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T]) -> Result<T, Error> {
     same_length("delta_z", delta_z.len(), pi)?;
-    let mean = pi.expectation(|i, _| delta_z[i].to_f64());
+    // A label without mass has no part in it, however far its logit moves. Σ π is 1 but for the
+    // rounding of π.
+    let mass = pi.expectation(|_, _| 1.0);
+    let mean_of = |f: &dyn Fn(usize) -> f64| pi.expectation(|i, p| if p > 0.0 { f(i) } else { 0.0 }) / mass;
+    let mean = mean_of(&|i| delta_z[i].to_f64());
     let d = |i: usize| delta_z[i].to_f64() - mean;
-    let (low, high) = (0..pi.vocab()).fold((0.0, 0.0), |(low, high), i| {
+    let with_mass = (0..pi.vocab()).filter(|&i| pi.as_slice()[i] > T::ZERO);
+    let (low, high) = with_mass.fold((0.0, 0.0), |(low, high), i| {
         let d = d(i);
         (if d < low { d } else { low }, if d > high { d } else { high })
     });
     let kl = if high <= 1.0 && low >= -1.0 {
-        pi.expectation(|i, _| exp_minus_line(d(i))).ln_1p()
+        mean_of(&|i| exp_minus_line(d(i))).ln_1p()
     } else {
-        high + pi.expectation(|i, _| (d(i) - high).exp()).ln()
+        high + mean_of(&|i| (d(i) - high).exp()).ln()
     };
     Ok(T::from_f64(-kl))
 }

@@ -1,8 +1,8 @@
 //! What a predictive distribution says about its label, token by token and response by
 //! response: the quantities that are watched while a model learns.
 
-use crate::softmax::{bad_logit, checked_maximum};
-use crate::sweep::{ExpSums, exp_sums, maximum, sums_cutoff};
+use crate::softmax::checked;
+use crate::sweep::{exp_sums, maximum, sums_cutoff, wide};
 use crate::{Error, Real};
 
 /// What one token's distribution π and its label y say, in nats.
@@ -58,10 +58,10 @@ impl<T: Real> TokenStats<T> {
 ///
 /// # Accuracy
 ///
-/// With ε the type's epsilon: an exponential x nats below the maximum is within (2 + |x|)·ε,
-/// because z − max is rounded; their sums are within 64·ε in the worst case and 2ε in practice.
-/// Nothing cancels after that: fields are rounded once, and keep relative precision where they
-/// are small.
+/// Relative error of each field: 4ε·(1 + d), with ε of the type and d the nats from the maximum
+/// to the runner-up, because z − max is rounded before its exponential is taken (the mass of the
+/// others is nearly theirs: see [`gap_norm`] for where its square is too small for the type).
+/// `rest_logp` and `log_z` have that error in absolute terms where they are near 0. Guaranteed is 32ε more.
 ///
 /// # Shapes
 ///
@@ -85,12 +85,17 @@ pub fn token_stats<T: Real>(logits: &[T], label: usize) -> Result<TokenStats<T>,
     let Some(&label_logit) = logits.get(label) else {
         return Err(Error::Label { found: label, vocab: logits.len() });
     };
-    let (argmax, max) = checked_maximum(logits, logits.len())?;
-    let others = [&logits[..argmax], &logits[argmax + 1..]];
-    let rest = Rest::of(others, max);
-    if rest.mass.is_nan() {
-        return Err(bad_logit(logits));
-    }
+    let (argmax, rest) = wide(
+        #[inline(always)]
+        || {
+            let (argmax, max) = maximum(logits);
+            checked(max, logits)?;
+            let rest = Rest::of([&logits[..argmax], &logits[argmax + 1..]], max);
+            checked(rest.mass, logits)?;
+            Ok((argmax, rest))
+        },
+    )?;
+    let max = logits[argmax];
     let log_total = rest.mass.ln_1p();
     let total = 1.0 + rest.mass;
     let below_max = label_logit.to_f64() - max.to_f64();
@@ -126,8 +131,9 @@ struct Rest {
 }
 
 impl Rest {
+    #[inline(always)]
     fn of<T: Real>(others: [&[T]; 2], max: T) -> Rest {
-        let sums = sums_of(others, max);
+        let sums = exp_sums(others, max);
         let labels = (others[0].len() + others[1].len()) as f64;
         let may_be_flushed = labels * sums_cutoff::<T>().to_f64().exp();
         if sums.e.is_nan() || may_be_flushed < 0.5 * T::EPSILON.to_f64() * sums.e {
@@ -138,7 +144,7 @@ impl Rest {
         if runner_up == T::NEG_INFINITY {
             return Rest { mass: 0.0, log_mass: f64::NEG_INFINITY, squares: 0.0, moment: 0.0 };
         }
-        let sums = sums_of(others, runner_up);
+        let sums = exp_sums(others, runner_up);
         let offset = runner_up.to_f64() - max.to_f64();
         let scale = offset.exp();
         Rest {
@@ -148,14 +154,6 @@ impl Rest {
             moment: scale * sums.e_x + scale * offset * sums.e,
         }
     }
-}
-
-fn sums_of<T: Real>(others: [&[T]; 2], origin: T) -> ExpSums {
-    let mut sums = ExpSums::default();
-    for half in others {
-        exp_sums(half, origin, &mut sums);
-    }
-    sums
 }
 
 /// The residual of one position, `weight`·(π − e_y), written to `out`.
@@ -176,8 +174,9 @@ fn sums_of<T: Real>(others: [&[T]; 2], origin: T) -> ExpSums {
 ///
 /// # Accuracy
 ///
-/// π within (4 + |z| + |log_z|)·ε relatively, because both are rounded before they are
-/// subtracted; the label's entry absolutely, in units of w.
+/// π within 2ε·(1 + |z| + |log_z|) relatively, because both are rounded before they are
+/// subtracted; the label's entry absolutely, in units of w. Probabilities below the smallest normal
+/// number are flushed to 0.
 ///
 /// # Shapes
 ///
@@ -210,9 +209,14 @@ pub fn residual_into<T: Real>(
     if label >= logits.len() {
         return Err(Error::Label { found: label, vocab: logits.len() });
     }
-    for (o, &z) in out.iter_mut().zip(logits) {
-        *o = weight * (z - log_z).exp_flushed(T::EXP_CUTOFF);
-    }
+    wide(
+        #[inline(always)]
+        || {
+            for (o, &z) in out.iter_mut().zip(logits) {
+                *o = weight * (z - log_z).exp_flushed(T::EXP_CUTOFF);
+            }
+        },
+    );
     out[label] -= weight;
     Ok(())
 }
@@ -226,6 +230,10 @@ pub fn residual_into<T: Real>(
 /// ```
 ///
 /// Between √(V − 1) for the uniform and √(2V − 2) for a one-hot π.
+///
+/// # Accuracy
+///
+/// Relative error: that of `sum_sq`, and 2ε.
 ///
 /// # Examples
 ///
@@ -245,6 +253,11 @@ pub fn a_norm<T: Real>(sum_sq: T, vocab: usize) -> T {
 ///
 /// ‖π − e_y‖² = (1 − π(y))² + Σ_{v≠y} π(v)²; both terms from parts that do not cancel.
 ///
+/// # Accuracy
+///
+/// As the fields of [`token_stats`]. Where the others' squares are too small for the type, at norms
+/// below 1e-19 (`f32`) and 1e-154 (`f64`), what remains is 1 − π(y): at least 1/√2 of the norm.
+///
 /// # Examples
 ///
 /// ```
@@ -254,17 +267,22 @@ pub fn a_norm<T: Real>(sum_sq: T, vocab: usize) -> T {
 /// # Ok::<(), ldyn_core::Error>(())
 /// ```
 pub fn gap_norm<T: Real>(stats: &TokenStats<T>) -> T {
+    let stats = stats.to_f64();
     let energy = energy(stats.logp);
     let others = if stats.logp == stats.argmax_logp {
         stats.rest_sq
     } else {
         let p = stats.logp.exp();
-        (stats.sum_sq - p * p).max(T::ZERO)
+        (stats.sum_sq - p * p).max(0.0)
     };
-    (energy * energy + others).sqrt()
+    T::from_f64((energy * energy + others).sqrt().max(energy))
 }
 
 /// 1 − π(y), from log π(y) by expm1, so that it keeps its digits as π(y) → 1.
+///
+/// # Accuracy
+///
+/// Relative error: that of `logp`, and 1 ulp.
 pub fn energy<T: Real>(logp: T) -> T {
     -logp.exp_m1()
 }

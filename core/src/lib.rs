@@ -55,8 +55,9 @@
 //!
 //! # Features
 //!
-//! `std` (default) takes exp and ln from the platform. Without it the crate is `no_std` and
-//! needs `libm`, which gives the same digits on every target.
+//! `std` (default) takes exp and ln from the platform, and chooses vector instructions when the
+//! program runs (by `pulp`; the digits do not depend on the choice). Without it the crate is
+//! `no_std` and needs `libm`, which gives the same digits on every target.
 #![no_std]
 #![forbid(unsafe_code)]
 

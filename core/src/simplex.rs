@@ -1,5 +1,6 @@
 //! Probability vectors: a checked view, and what it can say about itself.
 
+use crate::sweep::{dot, sum, sum_of, wide};
 use crate::{Error, Real};
 
 /// A slice that was checked to be a probability vector π.
@@ -28,13 +29,14 @@ impl<'a, T: Real> Distribution<'a, T> {
         if probabilities.is_empty() {
             return Err(Error::Empty { name: "probabilities" });
         }
-        let mut sum = 0.0;
-        for p in probabilities {
+        let fine = |p: &T| *p >= T::ZERO;
+        let (all_fine, sum) = wide(
+            #[inline(always)]
+            || (probabilities.iter().fold(true, |all, p| all & fine(p)), sum_of(probabilities)),
+        );
+        if let Some(p) = probabilities.iter().find(|p| !all_fine && !fine(p)) {
             let found = p.to_f64();
-            if found.is_nan() || found < 0.0 {
-                return Err(Error::Range { name: "a probability", found, expected: "a number >= 0" });
-            }
-            sum += found;
+            return Err(Error::Range { name: "a probability", found, expected: "a number >= 0" });
         }
         if (sum - 1.0).abs() <= 1024.0 * T::EPSILON.to_f64() {
             Ok(Distribution { probabilities })
@@ -70,25 +72,37 @@ impl<'a, T: Real> Distribution<'a, T> {
     }
 
     /// ‖π‖², added up in `f64`; between 1/V and 1.
+    ///
+    /// # Accuracy
+    ///
+    /// Relative error 6ε of the type; guaranteed 40ε in `f64`, whatever V.
     pub fn sum_sq(&self) -> T {
-        T::from_f64(self.expectation(|_, p| p))
+        T::from_f64(self.mean(self.probabilities))
     }
 
     /// −Σ π log π in nats, with 0 log 0 = 0; between 0 and log V.
+    ///
+    /// # Accuracy
+    ///
+    /// As [`sum_sq`](Self::sum_sq): no term is negative.
     pub fn entropy(&self) -> T {
         T::from_f64(-self.expectation(|_, p| if p > 0.0 { p.ln() } else { 0.0 }))
     }
 
+    /// ⟨π, v⟩, added up in `f64`; `v` is as long as π.
+    pub(crate) fn mean(&self, v: &[T]) -> f64 {
+        wide(
+            #[inline(always)]
+            || dot(self.probabilities, v),
+        )
+    }
+
     /// E_π f(i, π_i), added up in `f64`.
     pub(crate) fn expectation(&self, f: impl Fn(usize, f64) -> f64) -> f64 {
-        self.probabilities
-            .iter()
-            .enumerate()
-            .map(|(i, p)| {
-                let p = p.to_f64();
-                p * f(i, p)
-            })
-            .sum()
+        sum(self.vocab(), |i| {
+            let p = self.probabilities[i].to_f64();
+            p * f(i, p)
+        })
     }
 
     pub(crate) fn check(&self, label: usize) -> Result<(), Error> {

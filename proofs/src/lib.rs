@@ -6,5 +6,6 @@
 //! a test no statement.
 
 pub mod oracle;
+pub mod precise;
 pub mod strategies;
 pub mod tolerance;

@@ -79,5 +79,94 @@ pub const SWEEP_F32: Tolerance = Tolerance {
     reason: "as SWEEP_F64 with an epsilon of 1.2e-7, against an exact oracle",
 };
 
+/// The exponential of the sweeps, in ulp.
+pub const EXP: Tolerance = Tolerance {
+    name: "EXP",
+    relative: 2.0,
+    reason: "half an ulp each for the polynomial's last sum and the reduced argument, doubled across a power of 2",
+};
+
+/// Softmax, in ε·(1 + |x|) of each probability.
+pub const SOFTMAX: Tolerance = Tolerance {
+    name: "SOFTMAX",
+    relative: 2.0,
+    reason: "x = z − max is rounded by ε|x|/2; exponential, sum and scaling by some ε/2 each",
+};
+
+/// Log-softmax, in ε·(1 + |log π|).
+pub const LOG_SOFTMAX: Tolerance = Tolerance {
+    name: "LOG_SOFTMAX",
+    relative: 1.5,
+    reason: "three roundings of at most half an ulp of log π, and the sum's relative error",
+};
+
+/// Log-sum-exp, in ε·(1 + |max| + |result|).
+pub const LOG_SUM_EXP: Tolerance = Tolerance {
+    name: "LOG_SUM_EXP",
+    relative: 1.0,
+    reason: "the logarithm and the result are rounded once each, and the sum's relative error",
+};
+
+/// Functions of one number, in ulp.
+pub const SCALAR: Tolerance = Tolerance {
+    name: "SCALAR",
+    relative: 4.0,
+    reason: "two functions or quotients within 1 ulp each, doubled across a power of 2",
+};
+
+/// Products with A and Aᵀ, in ε of the largest number that is subtracted.
+pub const ADAPTATION: Tolerance = Tolerance {
+    name: "ADAPTATION",
+    relative: 2.0,
+    reason: "mean and difference are rounded by ε/2 and ε; in f64 the mean's sum adds to that",
+};
+
+/// Entropy and norms of a given π, in ε.
+pub const DISTRIBUTION: Tolerance = Tolerance {
+    name: "DISTRIBUTION",
+    relative: 6.0,
+    reason: "sums of numbers of one sign in f64: a lane takes 32 of them, and the rest is compensated",
+};
+
+/// Token statistics, in ε·(1 + d), d nats from the maximum to the runner-up.
+pub const TOKEN: Tolerance = Tolerance {
+    name: "TOKEN",
+    relative: 4.0,
+    reason: "the mass below the maximum has the relative error of its exponentials; squares double it",
+};
+
+/// The residual, in ε·(1 + |z| + |log_z|) of each entry's π.
+pub const RESIDUAL: Tolerance = Tolerance {
+    name: "RESIDUAL",
+    relative: 2.0,
+    reason: "z and log_z are rounded before they are subtracted",
+};
+
+/// The remainder −KL, in roundings of its f64 sums and one of the result.
+pub const KL: Tolerance = Tolerance {
+    name: "KL",
+    relative: 4.0,
+    reason: "17 terms of a series and a sum over the labels in f64, all of one sign",
+};
+
 /// All tolerances.
-pub const TABLE: [Tolerance; 8] = [EXACT, ALGEBRA, GROWTH, REMAINDER, SLOPE, QUOTED, SWEEP_F64, SWEEP_F32];
+pub const TABLE: [Tolerance; 18] = [
+    EXACT,
+    ALGEBRA,
+    GROWTH,
+    REMAINDER,
+    SLOPE,
+    QUOTED,
+    SWEEP_F64,
+    SWEEP_F32,
+    EXP,
+    SOFTMAX,
+    LOG_SOFTMAX,
+    LOG_SUM_EXP,
+    SCALAR,
+    ADAPTATION,
+    DISTRIBUTION,
+    TOKEN,
+    RESIDUAL,
+    KL,
+];
