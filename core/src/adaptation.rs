@@ -109,10 +109,6 @@ pub fn operator_norm<T: Real>(pi: &Distribution<'_, T>) -> T {
 }
 
 fn lengths<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &[T]) -> Result<(), Error> {
-    for (name, found) in [("v", v.len()), ("out", out.len())] {
-        if found != pi.vocab() {
-            return Err(Error::Length { name, found, expected: pi.vocab() });
-        }
-    }
-    Ok(())
+    pi.same_length("v", v.len())?;
+    pi.same_length("out", out.len())
 }

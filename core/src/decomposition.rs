@@ -49,7 +49,7 @@ pub fn regression_step_into<T: Real>(
     out: &mut [T],
 ) -> Result<(), Error> {
     pi_u.check(label)?;
-    same_length("out", out.len(), pi_u)?;
+    pi_u.same_length("out", out.len())?;
     for (o, &p) in out.iter_mut().zip(pi_u.as_slice()) {
         *o = -step * p;
     }
@@ -136,7 +136,7 @@ pub fn exact_into<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T], out: &mut [T
 ///
 /// [`Error::Length`].
 pub fn remainder<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T]) -> Result<T, Error> {
-    same_length("delta_z", delta_z.len(), pi)?;
+    pi.same_length("delta_z", delta_z.len())?;
     let mean = pi.expectation(|i, _| delta_z[i].to_f64());
     let d = |i: usize| delta_z[i].to_f64() - mean;
     let (low, high) = (0..pi.vocab()).fold((0.0, 0.0), |(low, high), i| {
@@ -167,11 +167,6 @@ fn exp_minus_line(d: f64) -> f64 {
         sum = (1.0 + sum) * d / f64::from(k);
     }
     0.5 * d * d * (1.0 + sum)
-}
-
-fn same_length<T: Real>(name: &'static str, found: usize, pi: &Distribution<'_, T>) -> Result<(), Error> {
-    let expected = pi.vocab();
-    if found == expected { Ok(()) } else { Err(Error::Length { name, found, expected }) }
 }
 
 #[cfg(test)]
