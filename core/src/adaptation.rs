@@ -37,11 +37,34 @@ use crate::{Error, Real};
 /// ```
 pub fn apply_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> Result<(), Error> {
     lengths(pi, v, out)?;
-    let mean = T::from_f64(pi.expectation(|i, _| v[i].to_f64()));
+    let mean = mean(pi, v);
     for (o, &v) in out.iter_mut().zip(v) {
         *o = v - mean;
     }
     Ok(())
+}
+
+/// A·v in place.
+///
+/// # Shapes
+///
+/// `pi`, `v`: V.
+///
+/// # Errors
+///
+/// [`Error::Length`].
+pub fn apply_in_place<T: Real>(pi: &Distribution<'_, T>, v: &mut [T]) -> Result<(), Error> {
+    pi.same_length("v", v.len())?;
+    let mean = mean(pi, v);
+    for v in v {
+        *v -= mean;
+    }
+    Ok(())
+}
+
+/// ⟨π, v⟩; `v` is as long as π.
+pub(crate) fn mean<T: Real>(pi: &Distribution<'_, T>, v: &[T]) -> T {
+    T::from_f64(pi.expectation(|i, _| v[i].to_f64()))
 }
 
 /// Aᵀ·v = v − (Σ v)·π, written to `out`: a gradient with respect to log π becomes one with

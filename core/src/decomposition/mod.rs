@@ -10,6 +10,24 @@
 //! The remainder r is one number, the same for every label: the prediction is wrong only in how
 //! much mass it hands out, never in how it ranks labels. For other models Δz itself is a first
 //! order approximation, and the remainder is O(η²) in sum.
+//!
+//! | what | item |
+//! |---|---|
+//! | −η·A·K·G for one position or a response, for a preference pair | [`predicted_step_into`], [`predicted_pair_into`] |
+//! | A·Δz, the exact change, r | [`predicted_into`], [`exact_into`], [`remainder`] |
+//! | bounds of r, for any Δz and for one regression step | [`remainder_bound`], [`negative_remainder_bound`], [`positive_remainder_bound`] |
+//! | many steps | [`Influence`] |
+
+mod bounds;
+mod influence;
+mod prediction;
+
+pub use bounds::{
+    NEGATIVE_REMAINDER, POSITIVE_REMAINDER, negative_remainder_bound, positive_remainder_bound,
+    remainder_bound,
+};
+pub use influence::Influence;
+pub use prediction::{Cause, logit_change_into, predicted_pair_into, predicted_step_into};
 
 use crate::simplex::Distribution;
 use crate::{Error, Real, adaptation};
@@ -149,15 +167,6 @@ pub fn remainder<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T]) -> Result<T, 
         high + pi.expectation(|i, _| (d(i) - high).exp()).ln()
     };
     Ok(T::from_f64(-kl))
-}
-
-/// The bound of Hoeffding's lemma: −(max Δz − min Δz)²/8 ≤ r.
-pub fn remainder_bound<T: Real>(delta_z: &[T]) -> T {
-    let Some(&first) = delta_z.first() else { return T::ZERO };
-    let high = delta_z.iter().fold(first, |a, &b| a.max(b));
-    let low = delta_z.iter().fold(first, |a, &b| a.min(b));
-    let range = high - low;
-    -(range * range) / T::from_f64(8.0)
 }
 
 /// e^d − 1 − d for |d| ≤ 1 by its series: 18 terms leave less than 2⁻⁵³ of it.
