@@ -58,6 +58,13 @@ pub const SLOPE: Tolerance = Tolerance {
     reason: "the next order of the expansion contributes O(s) to the slope at s = 1e-3",
 };
 
+/// A difference quotient against a derivative.
+pub const RATE: Tolerance = Tolerance {
+    name: "RATE",
+    relative: 2.0,
+    reason: "the second derivatives of bounded moves are below 4; the scale adds s and rounding over s",
+};
+
 /// Digits quoted in the literature.
 pub const QUOTED: Tolerance = Tolerance {
     name: "QUOTED",
@@ -80,4 +87,5 @@ pub const SWEEP_F32: Tolerance = Tolerance {
 };
 
 /// All tolerances.
-pub const TABLE: [Tolerance; 8] = [EXACT, ALGEBRA, GROWTH, REMAINDER, SLOPE, QUOTED, SWEEP_F64, SWEEP_F32];
+pub const TABLE: [Tolerance; 9] =
+    [EXACT, ALGEBRA, GROWTH, REMAINDER, SLOPE, RATE, QUOTED, SWEEP_F64, SWEEP_F32];

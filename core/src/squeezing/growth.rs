@@ -54,7 +54,10 @@ impl<'a, T: Real> Growth<'a, T> {
         let log_top = if change > -0.5 {
             -change.ln_1p()
         } else {
-            -pi.expectation(|i, p| (delta(i, p) - top_delta).exp()).ln()
+            // The largest term may be far below the top if the top's probability has underflowed.
+            let with_mass = (0..pi.vocab()).filter(|&i| pi.as_slice()[i] > T::ZERO);
+            let high = with_mass.map(|i| at(i) - top_delta).fold(f64::NEG_INFINITY, f64::max);
+            -(high + pi.expectation(|i, p| (delta(i, p) - top_delta - high).min(0.0).exp()).ln())
         };
         let log_low = if log_top > 0.5 * range && range < OVERFLOW {
             -pi.expectation(|i, p| (delta(i, p) - low_delta).exp_m1()).ln_1p()
@@ -108,14 +111,17 @@ impl<'a, T: Real> Growth<'a, T> {
     pub(super) fn after_into(&self, out: &mut [T]) -> Result<(), Error> {
         self.pi.same_length("out", out.len())?;
         for ((o, p), (_, growth)) in out.iter_mut().zip(self.pi.as_slice()).zip(self.labels()) {
-            *o = T::from_f64(p.to_f64() * growth.exp());
+            *o = if *p > T::ZERO { T::from_f64(p.to_f64() * growth.exp()) } else { T::ZERO };
         }
         Ok(())
     }
 
     pub(super) fn ledger(&self, label: usize, runner_up: usize) -> Ledger<T> {
         let (mut risen, mut fallen) = (0.0, 0.0);
-        let moved = |i: usize| self.pi.as_slice()[i].to_f64() * self.log(i).exp_m1();
+        let moved = |i: usize| {
+            let p = self.pi.as_slice()[i].to_f64();
+            if p > 0.0 { p * self.log(i).exp_m1() } else { 0.0 }
+        };
         for i in (0..self.pi.vocab()).filter(|&i| i != label && i != runner_up) {
             let moved = moved(i);
             *(if moved > 0.0 { &mut risen } else { &mut fallen }) += moved;
@@ -151,6 +157,10 @@ macro_rules! growth_methods {
         }
 
         /// π′, written to `out`.
+        ///
+        /// # Special cases
+        ///
+        /// A label whose probability is 0, be it by underflow, keeps it.
         ///
         /// # Shapes
         ///

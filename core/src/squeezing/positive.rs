@@ -111,3 +111,19 @@ impl<'a, T: Real> PositiveStep<'a, T> {
         Witness::tightest(others.map(|(i, growth)| (i, -growth)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_stays_finite_for_a_label_whose_probability_has_underflowed() {
+        let pi = Distribution::new(&[1.0_f64, 0.0]).unwrap();
+        let step = PositiveStep::new(pi, 1, 6000.0).unwrap();
+        assert_eq!((step.log_growth(1), step.log_growth(0)), (Ok(12_000.0), Ok(0.0)));
+        let mut after = [0.5; 2];
+        step.after_into(&mut after).unwrap();
+        assert_eq!(after, [1.0, 0.0]);
+        assert_eq!((step.ledger().label, step.entropy_change()), (0.0, 0.0));
+    }
+}
