@@ -65,6 +65,13 @@ pub const RATE: Tolerance = Tolerance {
     reason: "the second derivatives of bounded moves are below 4; the scale adds s and rounding over s",
 };
 
+/// Where an iteration has converged, or a few roundings of unit numbers are compared.
+pub const LIMIT: Tolerance = Tolerance {
+    name: "LIMIT",
+    relative: 1e-12,
+    reason: "thousands of steps whose rounding errors are damped, or ten roundings of the scale",
+};
+
 /// Digits quoted in the literature.
 pub const QUOTED: Tolerance = Tolerance {
     name: "QUOTED",
@@ -87,5 +94,5 @@ pub const SWEEP_F32: Tolerance = Tolerance {
 };
 
 /// All tolerances.
-pub const TABLE: [Tolerance; 9] =
-    [EXACT, ALGEBRA, GROWTH, REMAINDER, SLOPE, RATE, QUOTED, SWEEP_F64, SWEEP_F32];
+pub const TABLE: [Tolerance; 10] =
+    [EXACT, ALGEBRA, GROWTH, REMAINDER, SLOPE, RATE, LIMIT, QUOTED, SWEEP_F64, SWEEP_F32];

@@ -105,3 +105,9 @@ fn check_runner_up<T: Real>(pi: &Distribution<'_, T>, label: usize) -> Result<us
     let alone = Error::Range { name: "vocab", found: 1.0, expected: "at least 2 labels" };
     pi.runner_up(label)?.ok_or(alone)
 }
+
+/// log(eᵃ + eᵇ); −∞ for a sum of nothing.
+fn log_add_exp(a: f64, b: f64) -> f64 {
+    let (high, low) = if a > b { (a, b) } else { (b, a) };
+    if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+}

@@ -2,7 +2,7 @@
 //! about more than one step: see [`Trajectory`](super::Trajectory).
 
 use super::growth::{Growth, Pull, growth_methods};
-use super::{Witness, check_runner_up, check_step};
+use super::{Witness, check_runner_up, check_step, log_add_exp};
 use crate::simplex::Distribution;
 use crate::{Error, Real};
 
@@ -111,8 +111,10 @@ impl<T: Real> SignStep<T> {
         let c = check_step(increment)?;
         check_runner_up(pi, label)?;
         let own = pi.as_slice()[label].to_f64();
-        let others = -(own * (-2.0 * c).exp_m1()).ln_1p();
         let rest = pi.expectation(|i, _| if i == label { 0.0 } else { 1.0 });
+        let change = own * (-2.0 * c).exp_m1();
+        let others =
+            if change > -0.5 { -change.ln_1p() } else { -log_add_exp(rest.ln(), own.ln() - 2.0 * c) };
         let falls = if c < 300.0 { -(rest * (2.0 * c).exp_m1()).ln_1p() } else { others - 2.0 * c };
         Ok(SignStep { label, others: T::from_f64(others), own: T::from_f64(falls) })
     }

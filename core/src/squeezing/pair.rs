@@ -1,7 +1,7 @@
 //! Both signs at once: a preference pair in one context, or in two whose features overlap.
 
 use super::growth::{Growth, Pull, growth_methods};
-use super::{Witness, check_step};
+use super::{Witness, check_step, log_add_exp};
 use crate::simplex::Distribution;
 use crate::{Error, Real};
 
@@ -90,8 +90,9 @@ impl<'a, T: Real> PairStep<'a, T> {
             // log(a + b), where a = π₊e^{sw} may overflow and b is what is left of all others.
             let bystander = |i: usize| if i == self.chosen || i == self.rejected { 0.0 } else { 1.0 };
             let a = chosen.ln() + pull;
-            let b = (self.growth.pi().expectation(|i, _| bystander(i)) + rejected * (-pull).exp()).ln();
-            if a > b { a + (b - a).exp().ln_1p() } else { b + (a - b).exp().ln_1p() }
+            let rest = self.growth.pi().expectation(|i, _| bystander(i));
+            let b = log_add_exp(rest.ln(), rejected.ln() - pull);
+            log_add_exp(a, b)
         };
         Some(T::from_f64(-log_z))
     }
