@@ -73,6 +73,7 @@ pub mod sequence;
 pub mod simplex;
 pub mod softmax;
 pub mod squeezing;
+pub mod statements;
 mod sweep;
 #[cfg(test)]
 mod testing;

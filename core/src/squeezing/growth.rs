@@ -6,18 +6,18 @@ use crate::{Error, Real};
 
 /// weight·(target·e_label − π): a pull towards a label, or away from it where the weight is negative.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pull {
-    pub(super) label: usize,
-    pub(super) weight: f64,
-    pub(super) target: f64,
+pub(crate) struct Pull {
+    pub(crate) label: usize,
+    pub(crate) weight: f64,
+    pub(crate) target: f64,
 }
 
 impl Pull {
-    pub(super) fn towards(label: usize, weight: f64) -> Pull {
+    pub(crate) fn towards(label: usize, weight: f64) -> Pull {
         Pull { label, weight, target: 1.0 }
     }
 
-    pub(super) fn on(&self, i: usize, p: f64) -> f64 {
+    pub(crate) fn on(&self, i: usize, p: f64) -> f64 {
         self.weight * (if i == self.label { self.target - p } else { -p })
     }
 }
@@ -31,7 +31,7 @@ impl Pull {
 /// It is known by its values at the labels with the largest and the smallest Δ, whose signs are
 /// certain: log α ≥ 0 at the one, ≤ 0 at the other. All other labels follow from the first.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Growth<'a, T> {
+pub(crate) struct Growth<'a, T> {
     pi: Distribution<'a, T>,
     pulls: [Pull; 2],
     top_delta: f64,
@@ -45,7 +45,7 @@ impl<'a, T: Real> Growth<'a, T> {
     ///
     /// The sum relative to the top has terms of one sign, and so has the sum relative to the low; the
     /// second is needed only where log α_low would be a small difference of large numbers.
-    pub(super) fn new(pi: Distribution<'a, T>, pulls: [Pull; 2], top: usize, low: usize) -> Self {
+    pub(crate) fn new(pi: Distribution<'a, T>, pulls: [Pull; 2], top: usize, low: usize) -> Self {
         let delta = |i: usize, p: f64| pulls[0].on(i, p) + pulls[1].on(i, p);
         let at = |i: usize| delta(i, pi.as_slice()[i].to_f64());
         let (top_delta, low_delta) = (at(top), at(low));
@@ -68,7 +68,7 @@ impl<'a, T: Real> Growth<'a, T> {
     }
 
     /// The label with the largest Δ and the one with the smallest, found by looking.
-    pub(super) fn of(pi: Distribution<'a, T>, pulls: [Pull; 2]) -> Self {
+    pub(crate) fn of(pi: Distribution<'a, T>, pulls: [Pull; 2]) -> Self {
         let delta = |i: usize, p: &T| pulls[0].on(i, p.to_f64()) + pulls[1].on(i, p.to_f64());
         let start = pi.as_slice().first().map_or(0.0, |p| delta(0, p));
         let mut ends = [(0, start); 2];
@@ -84,31 +84,31 @@ impl<'a, T: Real> Growth<'a, T> {
         Growth::new(pi, pulls, ends[0].0, ends[1].0)
     }
 
-    pub(super) fn pi(&self) -> Distribution<'a, T> {
+    pub(crate) fn pi(&self) -> Distribution<'a, T> {
         self.pi
     }
 
-    pub(super) fn delta(&self, i: usize) -> f64 {
+    pub(crate) fn delta(&self, i: usize) -> f64 {
         let p = self.pi.as_slice()[i].to_f64();
         self.pulls[0].on(i, p) + self.pulls[1].on(i, p)
     }
 
     /// log α of the label with the largest Δ.
-    pub(super) fn log_top(&self) -> f64 {
+    pub(crate) fn log_top(&self) -> f64 {
         self.log_top
     }
 
     /// log α_i.
-    pub(super) fn log(&self, i: usize) -> f64 {
+    pub(crate) fn log(&self, i: usize) -> f64 {
         let delta = self.delta(i);
         if delta == self.low_delta { self.log_low } else { (delta - self.top_delta) + self.log_top }
     }
 
-    pub(super) fn labels(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
         (0..self.pi.vocab()).map(|i| (i, self.log(i)))
     }
 
-    pub(super) fn after_into(&self, out: &mut [T]) -> Result<(), Error> {
+    pub(crate) fn after_into(&self, out: &mut [T]) -> Result<(), Error> {
         self.pi.same_length("out", out.len())?;
         for ((o, p), (_, growth)) in out.iter_mut().zip(self.pi.as_slice()).zip(self.labels()) {
             *o = if *p > T::ZERO { T::from_f64(p.to_f64() * growth.exp()) } else { T::ZERO };
@@ -116,7 +116,7 @@ impl<'a, T: Real> Growth<'a, T> {
         Ok(())
     }
 
-    pub(super) fn ledger(&self, label: usize, runner_up: usize) -> Ledger<T> {
+    pub(crate) fn ledger(&self, label: usize, runner_up: usize) -> Ledger<T> {
         let (mut risen, mut fallen) = (0.0, 0.0);
         let moved = |i: usize| {
             let p = self.pi.as_slice()[i].to_f64();
@@ -132,7 +132,7 @@ impl<'a, T: Real> Growth<'a, T> {
     }
 
     /// H(π′) − H(π) = −Σ π_i [(α_i − 1)·log π_i + α_i·log α_i].
-    pub(super) fn entropy_change(&self) -> T {
+    pub(crate) fn entropy_change(&self) -> T {
         T::from_f64(-self.pi.expectation(|i, p| {
             let growth = self.log(i);
             if p > 0.0 { growth.exp_m1() * p.ln() + growth.exp() * growth } else { 0.0 }

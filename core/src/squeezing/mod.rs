@@ -32,7 +32,7 @@
 //! under weight decay. Each has a counter-example among the statements of the proofs.
 
 mod compare;
-mod growth;
+pub(crate) mod growth;
 mod modifiers;
 mod negative;
 mod pair;
