@@ -10,7 +10,8 @@ use crate::{Error, adaptation};
 
 /// A fault put into what a case computes, to see that the statements notice.
 ///
-/// The statements compare with π, y and s as given; only the step taken is wrong.
+/// The statements compare with π, y and s as given; only the steps that are taken are wrong. Statements about π
+/// alone, and those that make their own steps from it (M, C1–C6), do not see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -20,7 +21,7 @@ pub enum Fault {
     Label,
     /// Steps are too large by a thousandth.
     Size,
-    /// Growth is not normalised: log Z is left out.
+    /// Nothing is normalised: log Z is left out of growth, and the mean out of A·v.
     Normaliser,
 }
 
@@ -162,6 +163,7 @@ impl<'a> Case<'a> {
         exact_into(&pi, delta, change)?;
         let remainder = remainder(&pi, delta)?;
         if fault == Some(Fault::Normaliser) {
+            adapted.copy_from_slice(delta);
             change.copy_from_slice(delta);
         }
 
