@@ -39,12 +39,35 @@ use crate::{Error, Real};
 /// ```
 pub fn apply_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> Result<(), Error> {
     lengths(pi, v, out)?;
-    let mean = T::from_f64(pi.mean(v));
+    let mean = mean(pi, v);
     wide(
         #[inline(always)]
         || out.iter_mut().zip(v).for_each(|(o, &v)| *o = v - mean),
     );
     Ok(())
+}
+
+/// A·v in place.
+///
+/// # Shapes
+///
+/// `pi`, `v`: V.
+///
+/// # Errors
+///
+/// [`Error::Length`].
+pub fn apply_in_place<T: Real>(pi: &Distribution<'_, T>, v: &mut [T]) -> Result<(), Error> {
+    pi.same_length("v", v.len())?;
+    let mean = mean(pi, v);
+    for v in v {
+        *v -= mean;
+    }
+    Ok(())
+}
+
+/// ⟨π, v⟩; `v` is as long as π.
+pub(crate) fn mean<T: Real>(pi: &Distribution<'_, T>, v: &[T]) -> T {
+    T::from_f64(pi.mean(v))
 }
 
 /// Aᵀ·v = v − (Σ v)·π, written to `out`: a gradient with respect to log π becomes one with
@@ -120,10 +143,6 @@ pub fn operator_norm<T: Real>(pi: &Distribution<'_, T>) -> T {
 }
 
 fn lengths<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &[T]) -> Result<(), Error> {
-    for (name, found) in [("v", v.len()), ("out", out.len())] {
-        if found != pi.vocab() {
-            return Err(Error::Length { name, found, expected: pi.vocab() });
-        }
-    }
-    Ok(())
+    pi.same_length("v", v.len())?;
+    pi.same_length("out", out.len())
 }

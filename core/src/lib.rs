@@ -17,10 +17,12 @@
 //! | χ | prompt and response, read under teacher forcing | [`sequence`] | §3.1 |
 //! | η, s | learning rate; effective step η‖φ‖² of softmax regression | `step` | §2, App. E |
 //! | A | adaptation I − 1πᵀ | [`adaptation`], [`diagnostics::a_norm`] | eq. 3, eq. 27–31 |
-//! | K | empirical neural tangent kernel | here only as k·I: [`decomposition::regression_step_into`] | eq. 3 |
+//! | K | empirical neural tangent kernel | [`ntk`]: k·I, frozen features, dense, two Jacobians, or any product | eq. 3–5 |
 //! | G | residual w·(π − e_y) | [`diagnostics::residual_into`], w from [`loss`] | eq. 3, App. B.2 |
-//! | O(η²) | the remainder −KL(π ‖ π′) | [`decomposition::remainder`] | eq. 3 |
+//! | −ηAKG | the predicted change, of one position, a response, a pair | [`decomposition::predicted_step_into`], [`decomposition::predicted_pair_into`] | eq. 3–5, 7 |
+//! | O(η²) | the remainder −KL(π ‖ π′), and its bounds | [`decomposition::remainder`] | eq. 3 |
 //! | α, τ, y* | growth factors, threshold, runner-up | [`squeezing`] | §3.3, App. E |
+//! | π(t) | many steps on one context | [`squeezing::Trajectory`], [`squeezing::repeated`], [`decomposition::Influence`] | §2, App. E |
 //!
 //! # Examples
 //!
@@ -66,11 +68,13 @@ pub mod decomposition;
 pub mod diagnostics;
 mod error;
 pub mod loss;
+pub mod ntk;
 mod real;
 pub mod sequence;
 pub mod simplex;
 pub mod softmax;
 pub mod squeezing;
+pub mod statements;
 mod sweep;
 #[cfg(test)]
 mod testing;

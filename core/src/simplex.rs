@@ -105,6 +105,16 @@ impl<'a, T: Real> Distribution<'a, T> {
         })
     }
 
+    /// A vector that is a softmax, or the like, by how it was made.
+    pub(crate) fn trusted(probabilities: &'a [T]) -> Self {
+        Distribution { probabilities }
+    }
+
+    pub(crate) fn same_length(&self, name: &'static str, found: usize) -> Result<(), Error> {
+        let expected = self.vocab();
+        if found == expected { Ok(()) } else { Err(Error::Length { name, found, expected }) }
+    }
+
     pub(crate) fn check(&self, label: usize) -> Result<(), Error> {
         if label < self.vocab() { Ok(()) } else { Err(Error::Label { found: label, vocab: self.vocab() }) }
     }

@@ -32,6 +32,34 @@ pub fn negative_step(logits: &[f64], label: usize, step: f64) -> Vec<f64> {
     logits.iter().zip(pi).enumerate().map(|(i, (z, p))| z + step * (p - hit(i))).collect()
 }
 
+/// z + s(e_y − π): the logits after a positive step.
+pub fn positive_step(logits: &[f64], label: usize, step: f64) -> Vec<f64> {
+    negative_step(logits, label, -step)
+}
+
+/// z + s[w₊(e₊ − π) − w₋(e₋ − π)]: the logits after a step on a pair in one context.
+pub fn pair_step(logits: &[f64], pair: (usize, usize), weights: (f64, f64), step: f64) -> Vec<f64> {
+    let pi = softmax(logits);
+    let hit = |i, label| if i == label { 1.0 } else { 0.0 };
+    let pull = |i: usize| weights.0 * (hit(i, pair.0) - pi[i]) - weights.1 * (hit(i, pair.1) - pi[i]);
+    logits.iter().enumerate().map(|(i, z)| z + step * pull(i)).collect()
+}
+
+/// z + Δz.
+pub fn moved(logits: &[f64], delta: &[f64]) -> Vec<f64> {
+    logits.iter().zip(delta).map(|(z, d)| z + d).collect()
+}
+
+/// The size at which logits and what is added to them are rounded, at least 1.
+pub fn scale(logits: &[f64], step: f64) -> f64 {
+    logits.iter().fold(1.0 + step, |a, z| z.abs().max(a))
+}
+
+/// −Σ π log π.
+pub fn entropy(logits: &[f64]) -> f64 {
+    -sum(log_softmax(logits).iter().map(|l| l.exp() * l))
+}
+
 /// log π′ − log π for two rows of logits.
 pub fn log_growth(before: &[f64], after: &[f64]) -> Vec<f64> {
     log_softmax(after).iter().zip(log_softmax(before)).map(|(a, b)| a - b).collect()

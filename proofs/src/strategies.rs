@@ -66,3 +66,35 @@ pub fn label(index: prop::sample::Index, vocab: usize) -> usize {
 pub fn steps() -> impl Strategy<Value = f64> {
     (-3.0..2.0).prop_map(|exponent: f64| 10.0_f64.powf(exponent))
 }
+
+/// Logits, a label, a step size.
+pub fn cases() -> impl Strategy<Value = (Vec<f64>, usize, f64)> {
+    with_label_and_step(logits())
+}
+
+/// As [`cases`], with [`moderate_logits`].
+pub fn moderate_cases() -> impl Strategy<Value = (Vec<f64>, usize, f64)> {
+    with_label_and_step(moderate_logits())
+}
+
+fn with_label_and_step(
+    logits: impl Strategy<Value = Vec<f64>>,
+) -> impl Strategy<Value = (Vec<f64>, usize, f64)> {
+    (logits, any::<prop::sample::Index>(), steps()).prop_map(|(z, at, s)| {
+        let label = label(at, z.len());
+        (z, label, s)
+    })
+}
+
+/// Logits such that no probability underflows, a label, and the sizes of up to 30 steps on it.
+pub fn runs() -> impl Strategy<Value = (Vec<f64>, usize, Vec<f64>)> {
+    (
+        moderate_logits(),
+        any::<prop::sample::Index>(),
+        vec((-2.0..0.5).prop_map(|e: f64| 10.0_f64.powf(e)), 1..30),
+    )
+        .prop_map(|(z, at, steps)| {
+            let label = label(at, z.len());
+            (z, label, steps)
+        })
+}

@@ -58,6 +58,20 @@ pub const SLOPE: Tolerance = Tolerance {
     reason: "the next order of the expansion contributes O(s) to the slope at s = 1e-3",
 };
 
+/// A difference quotient against a derivative.
+pub const RATE: Tolerance = Tolerance {
+    name: "RATE",
+    relative: 2.0,
+    reason: "the second derivatives of bounded moves are below 4; the scale adds s and rounding over s",
+};
+
+/// Where an iteration has converged, or a few roundings of unit numbers are compared.
+pub const LIMIT: Tolerance = Tolerance {
+    name: "LIMIT",
+    relative: 1e-12,
+    reason: "thousands of steps whose rounding errors are damped, or ten roundings of the scale",
+};
+
 /// Digits quoted in the literature.
 pub const QUOTED: Tolerance = Tolerance {
     name: "QUOTED",
@@ -150,12 +164,14 @@ pub const KL: Tolerance = Tolerance {
 };
 
 /// All tolerances.
-pub const TABLE: [Tolerance; 18] = [
+pub const TABLE: [Tolerance; 20] = [
     EXACT,
     ALGEBRA,
     GROWTH,
     REMAINDER,
     SLOPE,
+    RATE,
+    LIMIT,
     QUOTED,
     SWEEP_F64,
     SWEEP_F32,

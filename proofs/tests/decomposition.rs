@@ -1,10 +1,11 @@
 //! Predicted, actual, remainder (paper: §2 eq. 3, App. B.1).
 
 use ldyn_core::decomposition::{
-    exact_into, predicted_into, regression_step_into, remainder, remainder_bound,
+    NEGATIVE_REMAINDER, POSITIVE_REMAINDER, exact_into, negative_remainder_bound, positive_remainder_bound,
+    predicted_into, regression_step_into, remainder, remainder_bound,
 };
 use ldyn_core::simplex::Distribution;
-use ldyn_proofs::tolerance::{EXACT, GROWTH, REMAINDER, SLOPE};
+use ldyn_proofs::tolerance::{EXACT, GROWTH, LIMIT, REMAINDER, SLOPE};
 use ldyn_proofs::{oracle, strategies};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -104,4 +105,56 @@ proptest! {
         let slope = (large / small).log2();
         prop_assert!(SLOPE.equal(slope, 2.0, 1.0), "slope {slope}");
     }
+
+    #[test]
+    fn a_negative_step_leaves_at_most_27_128_of_the_squared_step((z, label, s) in strategies::cases()) {
+        let kl = oracle::kl(&z, &oracle::negative_step(&z, label, s));
+        prop_assert!(REMAINDER.holds(27.0 / 128.0 * s * s - kl, s * s + oracle::scale(&z, s)));
+        let pi = oracle::softmax(&z);
+        let found = remainder(&Distribution::new(&pi).unwrap(), &regression(&pi, label, -s)).unwrap();
+        prop_assert!(REMAINDER.holds(27.0 / 128.0 * s * s + found, s * s));
+    }
+
+    #[test]
+    fn a_wide_negative_step_leaves_less((z, label, s) in strategies::cases()) {
+        let pi = oracle::softmax(&z);
+        let tau = 1.0 - pi[label] + pi[oracle::runner_up(&pi, label)];
+        let sharp = if tau >= 1.0 { s * s * tau.powi(3) * (2.0 - tau) / 8.0 } else { f64::MAX };
+        let kl = oracle::kl(&z, &oracle::negative_step(&z, label, s));
+        prop_assert!(REMAINDER.holds(sharp - kl, s * s + oracle::scale(&z, s)));
+        let bound = negative_remainder_bound(&Distribution::new(&pi).unwrap(), label, s).unwrap();
+        let written_out = sharp.min(27.0 / 128.0 * s * s).min(s * s * tau * tau / 8.0);
+        prop_assert!(REMAINDER.equal(bound, -written_out, s * s));
+    }
+
+    #[test]
+    fn a_positive_step_leaves_at_most_the_constant_of_kearns_and_saul((z, label, s) in strategies::cases()) {
+        let kl = oracle::kl(&z, &oracle::positive_step(&z, label, s));
+        prop_assert!(REMAINDER.holds(POSITIVE_REMAINDER * s * s - kl, s * s + oracle::scale(&z, s)));
+        let pi = oracle::softmax(&z);
+        let tau = 1.0 - pi[label] + pi[oracle::runner_up(&pi, label)];
+        let bound = positive_remainder_bound(&Distribution::new(&pi).unwrap(), label, s).unwrap();
+        prop_assert!(REMAINDER.equal(bound, -s * s * POSITIVE_REMAINDER.min(tau * tau / 8.0), s * s));
+        prop_assert!(REMAINDER.holds(-bound - kl, s * s + oracle::scale(&z, s)));
+    }
+
+    #[test]
+    fn two_labels_come_as_close_to_27_128_as_one_likes(s in 1e-4..0.66_f64) {
+        let pi = [0.25, 0.75];
+        let kl = -remainder(&Distribution::new(&pi).unwrap(), &regression(&pi, 0, -s)).unwrap();
+        prop_assert!(LIMIT.holds(kl - 27.0 / 128.0 * s * s * (1.0 - 1.5 * s), s * s));
+        prop_assert!(LIMIT.holds(NEGATIVE_REMAINDER * s * s - kl, s * s));
+    }
+}
+
+#[test]
+fn the_constant_of_the_positive_step_is_attained() {
+    // max_p (1 − 2p)(1 − p)²/ln((1 − p)/p), and a step that leaves as much.
+    let f = |p: f64| (1.0 - 2.0 * p) * (1.0 - p) * (1.0 - p) / ((1.0 - p) / p).ln();
+    let best = (1..500_000).map(|i| i as f64 * 1e-6).max_by(|a, b| f(*a).total_cmp(&f(*b))).unwrap();
+    assert!(f(best) <= POSITIVE_REMAINDER && POSITIVE_REMAINDER - f(best) < 1e-7);
+    let s = ((1.0 - best) / best).ln() / (1.0 - best);
+    let pi = [best, 1.0 - best];
+    let kl = -remainder(&Distribution::new(&pi).unwrap(), &regression(&pi, 0, s)).unwrap();
+    assert!(LIMIT.equal(kl / (s * s), f(best), 1.0), "{} {}", kl / (s * s), f(best));
 }

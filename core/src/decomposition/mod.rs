@@ -10,6 +10,24 @@
 //! The remainder r is one number, the same for every label: the prediction is wrong only in how
 //! much mass it hands out, never in how it ranks labels. For other models Δz itself is a first
 //! order approximation, and the remainder is O(η²) in sum.
+//!
+//! | what | item |
+//! |---|---|
+//! | −η·A·K·G for one position or a response, for a preference pair | [`predicted_step_into`], [`predicted_pair_into`] |
+//! | A·Δz, the exact change, r | [`predicted_into`], [`exact_into`], [`remainder`] |
+//! | bounds of r, for any Δz and for one regression step | [`remainder_bound`], [`negative_remainder_bound`], [`positive_remainder_bound`] |
+//! | many steps | [`Influence`] |
+
+mod bounds;
+mod influence;
+mod prediction;
+
+pub use bounds::{
+    NEGATIVE_REMAINDER, POSITIVE_REMAINDER, negative_remainder_bound, positive_remainder_bound,
+    remainder_bound,
+};
+pub use influence::Influence;
+pub use prediction::{Cause, logit_change_into, predicted_pair_into, predicted_step_into};
 
 use crate::simplex::Distribution;
 use crate::{Error, Real, adaptation};
@@ -49,7 +67,7 @@ pub fn regression_step_into<T: Real>(
     out: &mut [T],
 ) -> Result<(), Error> {
     pi_u.check(label)?;
-    same_length("out", out.len(), pi_u)?;
+    pi_u.same_length("out", out.len())?;
     for (o, &p) in out.iter_mut().zip(pi_u.as_slice()) {
         *o = -step * p;
     }
@@ -137,7 +155,7 @@ pub fn exact_into<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T], out: &mut [T
 ///
 /// [`Error::Length`].
 pub fn remainder<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T]) -> Result<T, Error> {
-    same_length("delta_z", delta_z.len(), pi)?;
+    pi.same_length("delta_z", delta_z.len())?;
     // A label without mass has no part in it, however far its logit moves. Σ π is 1 but for the
     // rounding of π.
     let mass = pi.expectation(|_, _| 1.0);
@@ -157,15 +175,6 @@ pub fn remainder<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T]) -> Result<T, 
     Ok(T::from_f64(-kl))
 }
 
-/// The bound of Hoeffding's lemma: −(max Δz − min Δz)²/8 ≤ r.
-pub fn remainder_bound<T: Real>(delta_z: &[T]) -> T {
-    let Some(&first) = delta_z.first() else { return T::ZERO };
-    let high = delta_z.iter().fold(first, |a, &b| a.max(b));
-    let low = delta_z.iter().fold(first, |a, &b| a.min(b));
-    let range = high - low;
-    -(range * range) / T::from_f64(8.0)
-}
-
 /// e^d − 1 − d for |d| ≤ 1 by its series: 18 terms leave less than 2⁻⁵³ of it.
 fn exp_minus_line(d: f64) -> f64 {
     let mut sum = 0.0;
@@ -173,11 +182,6 @@ fn exp_minus_line(d: f64) -> f64 {
         sum = (1.0 + sum) * d / f64::from(k);
     }
     0.5 * d * d * (1.0 + sum)
-}
-
-fn same_length<T: Real>(name: &'static str, found: usize, pi: &Distribution<'_, T>) -> Result<(), Error> {
-    let expected = pi.vocab();
-    if found == expected { Ok(()) } else { Err(Error::Length { name, found, expected }) }
 }
 
 #[cfg(test)]

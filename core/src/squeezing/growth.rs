@@ -1,0 +1,187 @@
+//! What all steps share: the growth of every label when the logits are tilted.
+
+use super::Ledger;
+use crate::simplex::Distribution;
+use crate::{Error, Real};
+
+/// weight·(target·e_label − π): a pull towards a label, or away from it where the weight is negative.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pull {
+    pub(crate) label: usize,
+    pub(crate) weight: f64,
+    pub(crate) target: f64,
+}
+
+impl Pull {
+    pub(crate) fn towards(label: usize, weight: f64) -> Pull {
+        Pull { label, weight, target: 1.0 }
+    }
+
+    pub(crate) fn on(&self, i: usize, p: f64) -> f64 {
+        self.weight * (if i == self.label { self.target - p } else { -p })
+    }
+}
+
+/// The softmax of z + Δ beside that of z, where Δ is the sum of two pulls.
+///
+/// ```text
+/// log α_i = Δ_i − log Σ_j π_j e^{Δ_j}
+/// ```
+///
+/// It is known by its values at the labels with the largest and the smallest Δ, whose signs are
+/// certain: log α ≥ 0 at the one, ≤ 0 at the other. All other labels follow from the first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth<'a, T> {
+    pi: Distribution<'a, T>,
+    pulls: [Pull; 2],
+    top_delta: f64,
+    log_top: f64,
+    low_delta: f64,
+    log_low: f64,
+}
+
+impl<'a, T: Real> Growth<'a, T> {
+    /// `top` and `low` have the largest and the smallest Δ.
+    ///
+    /// The sum relative to the top has terms of one sign, and so has the sum relative to the low; the
+    /// second is needed only where log α_low would be a small difference of large numbers.
+    pub(crate) fn new(pi: Distribution<'a, T>, pulls: [Pull; 2], top: usize, low: usize) -> Self {
+        let delta = |i: usize, p: f64| pulls[0].on(i, p) + pulls[1].on(i, p);
+        let at = |i: usize| delta(i, pi.as_slice()[i].to_f64());
+        let (top_delta, low_delta) = (at(top), at(low));
+        let range = top_delta - low_delta;
+        let change = pi.expectation(|i, p| (delta(i, p) - top_delta).exp_m1());
+        let log_top = if change > -0.5 {
+            -change.ln_1p()
+        } else {
+            // The largest term may be far below the top if the top's probability has underflowed.
+            let with_mass = (0..pi.vocab()).filter(|&i| pi.as_slice()[i] > T::ZERO);
+            let high = with_mass.map(|i| at(i) - top_delta).fold(f64::NEG_INFINITY, f64::max);
+            -(high + pi.expectation(|i, p| (delta(i, p) - top_delta - high).min(0.0).exp()).ln())
+        };
+        let log_low = if log_top > 0.5 * range && range < OVERFLOW {
+            -pi.expectation(|i, p| (delta(i, p) - low_delta).exp_m1()).ln_1p()
+        } else {
+            log_top - range
+        };
+        Growth { pi, pulls, top_delta, log_top: log_top.max(0.0), low_delta, log_low: log_low.min(0.0) }
+    }
+
+    /// The label with the largest Δ and the one with the smallest, found by looking.
+    pub(crate) fn of(pi: Distribution<'a, T>, pulls: [Pull; 2]) -> Self {
+        let delta = |i: usize, p: &T| pulls[0].on(i, p.to_f64()) + pulls[1].on(i, p.to_f64());
+        let start = pi.as_slice().first().map_or(0.0, |p| delta(0, p));
+        let mut ends = [(0, start); 2];
+        for (i, p) in pi.as_slice().iter().enumerate() {
+            let d = delta(i, p);
+            if d > ends[0].1 {
+                ends[0] = (i, d);
+            }
+            if d < ends[1].1 {
+                ends[1] = (i, d);
+            }
+        }
+        Growth::new(pi, pulls, ends[0].0, ends[1].0)
+    }
+
+    pub(crate) fn pi(&self) -> Distribution<'a, T> {
+        self.pi
+    }
+
+    pub(crate) fn delta(&self, i: usize) -> f64 {
+        let p = self.pi.as_slice()[i].to_f64();
+        self.pulls[0].on(i, p) + self.pulls[1].on(i, p)
+    }
+
+    /// log α of the label with the largest Δ.
+    pub(crate) fn log_top(&self) -> f64 {
+        self.log_top
+    }
+
+    /// log α_i.
+    pub(crate) fn log(&self, i: usize) -> f64 {
+        let delta = self.delta(i);
+        if delta == self.low_delta { self.log_low } else { (delta - self.top_delta) + self.log_top }
+    }
+
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (usize, f64)> + '_ {
+        (0..self.pi.vocab()).map(|i| (i, self.log(i)))
+    }
+
+    pub(crate) fn after_into(&self, out: &mut [T]) -> Result<(), Error> {
+        self.pi.same_length("out", out.len())?;
+        for ((o, p), (_, growth)) in out.iter_mut().zip(self.pi.as_slice()).zip(self.labels()) {
+            *o = if *p > T::ZERO { T::from_f64(p.to_f64() * growth.exp()) } else { T::ZERO };
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ledger(&self, label: usize, runner_up: usize) -> Ledger<T> {
+        let (mut risen, mut fallen) = (0.0, 0.0);
+        let moved = |i: usize| {
+            let p = self.pi.as_slice()[i].to_f64();
+            if p > 0.0 { p * self.log(i).exp_m1() } else { 0.0 }
+        };
+        for i in (0..self.pi.vocab()).filter(|&i| i != label && i != runner_up) {
+            let moved = moved(i);
+            *(if moved > 0.0 { &mut risen } else { &mut fallen }) += moved;
+        }
+        let [label, runner_up, risen, fallen] =
+            [moved(label), moved(runner_up), risen, fallen].map(T::from_f64);
+        Ledger { label, runner_up, risen, fallen }
+    }
+
+    /// H(π′) − H(π) = −Σ π_i [(α_i − 1)·log π_i + α_i·log α_i].
+    pub(crate) fn entropy_change(&self) -> T {
+        T::from_f64(-self.pi.expectation(|i, p| {
+            let growth = self.log(i);
+            if p > 0.0 { growth.exp_m1() * p.ln() + growth.exp() * growth } else { 0.0 }
+        }))
+    }
+}
+
+/// Below this, e^x − 1 is finite.
+const OVERFLOW: f64 = 700.0;
+
+/// The methods that every step has: each type's own `impl` block takes them in.
+macro_rules! growth_methods {
+    () => {
+        /// log α_i = log π′_i − log π_i, in nats.
+        ///
+        /// # Errors
+        ///
+        /// [`Error::Label`] if i ≥ V.
+        pub fn log_growth(&self, i: usize) -> Result<T, Error> {
+            self.growth.pi().check(i)?;
+            Ok(T::from_f64(self.growth.log(i)))
+        }
+
+        /// π′, written to `out`.
+        ///
+        /// # Special cases
+        ///
+        /// A label whose probability is 0, be it by underflow, keeps it.
+        ///
+        /// # Shapes
+        ///
+        /// `out`: V.
+        ///
+        /// # Errors
+        ///
+        /// [`Error::Length`].
+        pub fn after_into(&self, out: &mut [T]) -> Result<(), Error> {
+            self.growth.after_into(out)
+        }
+
+        /// How many labels rise.
+        pub fn risers(&self) -> usize {
+            self.growth.labels().filter(|&(_, growth)| growth > 0.0).count()
+        }
+
+        /// H(π′) − H(π) in nats, from terms of the size of the step: small steps keep their digits.
+        pub fn entropy_change(&self) -> T {
+            self.growth.entropy_change()
+        }
+    };
+}
+pub(super) use growth_methods;
