@@ -329,34 +329,19 @@ Section Path.
   Hypothesis Hp : distribution n p.
   Hypothesis Hy : (y < n)%nat.
 
-  (** τ does not decrease: Z(ls) ≤ Z(s)^l, by Bernoulli. *)
+  (** τ does not decrease: Z(l·s) ≤ Z(s)^l. *)
   Lemma threshold_nondecreasing : forall s s', 0 < s -> s <= s' ->
     threshold n p y s <= threshold n p y s'.
   Proof.
     intros s s' Hs L. set (l := s / s').
     assert (El : l * s' = s) by (unfold l; field; lra).
     assert (Hl : 0 <= l <= 1) by (split; [apply le_div; lra | apply div_le; lra]).
-    pose proof (partition_pos n p Hp (negative p y s)) as P.
-    pose proof (partition_pos n p Hp (negative p y s')) as P'.
-    set (Z := partition n p (negative p y s)) in *. set (Z' := partition n p (negative p y s')) in *.
-    enough (ln Z <= l * ln Z').
-    { unfold threshold. fold Z Z'. apply div_le; [lra|].
-      replace (ln Z' / s' * s) with (l * ln Z') by (rewrite <- El; field; lra). assumption. }
-    apply ln_le_iff_exp; [assumption|].
-    enough (exp (- (l * ln Z')) * Z <= 1).
-    { apply (Rmult_le_compat_l (exp (l * ln Z'))) in H; [|apply Rlt_le, exp_pos].
-      rewrite <- Rmult_assoc, exp_inv_pair in H. lra. }
-    unfold Z, partition. rewrite <- mean_scal.
-    apply Rle_trans with (mean n p (fun j => l * (exp (negative p y s' j) / Z') + (1 - l))).
-    - apply (mean_le n p Hp). intros j _. rewrite <- exp_plus.
-      pose proof (bernoulli l (negative p y s' j - ln Z') Hl) as B.
-      rewrite exp_minus, (exp_ln Z') in B by assumption.
-      replace (- (l * ln Z') + negative p y s j) with (l * (negative p y s' j - ln Z')); [assumption|].
-      unfold negative. rewrite <- El. ring.
-    - rewrite (mean_plus n p (fun j => l * (exp (negative p y s' j) / Z')) (fun _ => 1 - l)),
-        (mean_const n p Hp), mean_scal.
-      pose proof (mean_growth n p Hp (negative p y s')) as M. unfold growth in M. fold Z' in M.
-      rewrite M. lra.
+    pose proof (ln_partition_scaled n p (negative p y s') l Hp Hl) as S.
+    rewrite (partition_ext n p (fun j => l * negative p y s' j) (negative p y s)) in S
+      by (intros; unfold negative; rewrite <- El; ring).
+    unfold threshold. apply div_le; [lra|].
+    replace (ln (partition n p (negative p y s')) / s' * s)
+      with (l * ln (partition n p (negative p y s'))) by (rewrite <- El; field; lra). assumption.
   Qed.
 
   (** So the set of risers shrinks as the step grows. *)
@@ -374,55 +359,17 @@ Section Path.
     <= ln (negative_growth n p y (l * s + (1 - l) * s') i).
   Proof.
     intros s s' l i Hl. unfold negative_growth. rewrite !(ln_growth n p Hp).
-    pose proof (partition_pos n p Hp (negative p y s)) as P.
-    pose proof (partition_pos n p Hp (negative p y s')) as P'.
-    pose proof (partition_pos n p Hp (negative p y (l * s + (1 - l) * s'))) as P''.
-    set (Z := partition n p (negative p y s)) in *. set (Z' := partition n p (negative p y s')) in *.
-    set (Z'' := partition n p (negative p y (l * s + (1 - l) * s'))) in *.
-    replace (negative p y (l * s + (1 - l) * s') i) with (l * negative p y s i + (1 - l) * negative p y s' i)
-      by (unfold negative; ring).
-    enough (ln Z'' <= l * ln Z + (1 - l) * ln Z') by lra.
-    apply ln_le_iff_exp; [assumption|]. set (e := l * ln Z + (1 - l) * ln Z').
-    enough (exp (- e) * Z'' <= 1).
-    { apply (Rmult_le_compat_l (exp e)) in H; [|apply Rlt_le, exp_pos].
-      rewrite <- Rmult_assoc, exp_inv_pair in H. lra. }
-    unfold Z'', partition. rewrite <- mean_scal.
-    apply Rle_trans with (mean n p (fun j => l * (exp (negative p y s j) / Z)
-                                            + (1 - l) * (exp (negative p y s' j) / Z'))).
-    - apply (mean_le n p Hp). intros j _. rewrite <- exp_plus.
-      pose proof (exp_convex l (negative p y s j - ln Z) (negative p y s' j - ln Z') Hl) as C.
-      rewrite !exp_minus, (exp_ln Z), (exp_ln Z') in C by assumption.
-      replace (- e + negative p y (l * s + (1 - l) * s') j)
-        with (l * (negative p y s j - ln Z) + (1 - l) * (negative p y s' j - ln Z')); [assumption|].
-      unfold e, negative. ring.
-    - rewrite (mean_plus n p (fun j => l * _)), !mean_scal.
-      pose proof (mean_growth n p Hp (negative p y s)) as M. unfold growth in M. fold Z in M.
-      pose proof (mean_growth n p Hp (negative p y s')) as M'. unfold growth in M'. fold Z' in M'.
-      rewrite M, M'. lra.
-  Qed.
-
-  (** 1/α_i is the average of e^{d_j − d_i}. *)
-  Lemma inverse_growth : forall d i, 1 / growth n p d i = mean n p (fun j => exp (d j - d i)).
-  Proof.
-    intros d i. rewrite (mean_ext n p _ (fun j => / exp (d i) * exp (d j))).
-    - rewrite mean_scal. unfold growth. fold (partition n p d). pose proof (exp_pos (d i)).
-      pose proof (partition_pos n p Hp d). field. lra.
-    - intros j _. rewrite exp_minus. unfold Rdiv. ring.
-  Qed.
-
-  Lemma growth_lt_by_inverse : forall q d e i, distribution n q ->
-    1 / growth n q e i < 1 / growth n p d i -> growth n p d i < growth n q e i.
-  Proof.
-    intros q d e i Hq H. pose proof (growth_pos n p Hp d i) as A. pose proof (growth_pos n q Hq e i) as B.
-    apply Rnot_le_lt. intro L. apply Rlt_not_le in H. apply H.
-    unfold Rdiv. rewrite !Rmult_1_l. now apply Rinv_le_contravar.
+    pose proof (ln_partition_convex n p (negative p y s) (negative p y s') l Hp Hl) as C.
+    assert (E : forall j, l * negative p y s j + (1 - l) * negative p y s' j
+                          = negative p y (l * s + (1 - l) * s') j) by (intro; unfold negative; ring).
+    rewrite (partition_ext n p _ _ (fun j _ => E j)) in C. rewrite <- (E i). lra.
   Qed.
 
   (** α_{y*} increases and α_y decreases with the step. *)
   Lemma runner_up_growth_increasing : forall t s s', runner_up n p y t -> s < s' ->
     negative_growth n p y s t < negative_growth n p y s' t.
   Proof.
-    intros t s s' [Ht [D B]] L. apply growth_lt_by_inverse; [assumption|]. rewrite !inverse_growth.
+    intros t s s' [Ht [D B]] L. apply growth_lt_by_inverse; [assumption..|]. rewrite !inverse_growth by assumption.
     pose proof (dist_pos n p Hp t Ht). pose proof (dist_lt_1 n p Hp y t Hy Ht (fun E => D (eq_sym E))).
     apply (mean_lt n p Hp _ _ y Hy).
     - intros i Hi. apply exp_le. destruct (Nat.eq_dec i y) as [E|N].
@@ -434,7 +381,7 @@ Section Path.
   Lemma label_growth_decreasing : forall s s' k, (k < n)%nat -> k <> y -> s < s' ->
     negative_growth n p y s' y < negative_growth n p y s y.
   Proof.
-    intros s s' k Hk N L. apply growth_lt_by_inverse; [assumption|]. rewrite !inverse_growth.
+    intros s s' k Hk N L. apply growth_lt_by_inverse; [assumption..|]. rewrite !inverse_growth by assumption.
     pose proof (dist_le_1 n p Hp y Hy).
     apply (mean_lt n p Hp _ _ k Hk).
     - intros i Hi. apply exp_le. destruct (Nat.eq_dec i y) as [E|M]; [subst; lra|].

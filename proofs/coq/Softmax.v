@@ -212,6 +212,71 @@ Proof.
   now rewrite (mean_ext n p _ (fun j => exp (e j))) by (intros; now rewrite H).
 Qed.
 
+Lemma partition_ext : forall n p d e, (forall j, (j < n)%nat -> d j = e j) ->
+  partition n p d = partition n p e.
+Proof. intros n p d e H. apply mean_ext. intros j Hj. now rewrite H. Qed.
+
+(** Hölder: log Z is convex in d. *)
+Lemma ln_partition_convex : forall n p d e l, distribution n p -> 0 <= l <= 1 ->
+  ln (partition n p (fun j => l * d j + (1 - l) * e j))
+  <= l * ln (partition n p d) + (1 - l) * ln (partition n p e).
+Proof.
+  intros n p d e l Hp Hl.
+  pose proof (partition_pos n p Hp d) as P. pose proof (partition_pos n p Hp e) as Q.
+  set (b := l * ln (partition n p d) + (1 - l) * ln (partition n p e)).
+  apply ln_le_iff_exp; [now apply partition_pos|].
+  enough (exp (- b) * partition n p (fun j => l * d j + (1 - l) * e j) <= 1) as H.
+  { apply (Rmult_le_compat_l (exp b)) in H; [|apply Rlt_le, exp_pos].
+    rewrite <- Rmult_assoc, exp_inv_pair in H. lra. }
+  unfold partition. rewrite <- mean_scal.
+  apply Rle_trans with (mean n p (fun j => l * growth n p d j + (1 - l) * growth n p e j)).
+  - apply (mean_le n p Hp). intros j _. rewrite <- exp_plus.
+    pose proof (exp_convex l (d j - ln (partition n p d)) (e j - ln (partition n p e)) Hl) as C.
+    rewrite !exp_minus, (exp_ln (partition n p d)), (exp_ln (partition n p e)) in C by assumption.
+    replace (- b + (l * d j + (1 - l) * e j))
+      with (l * (d j - ln (partition n p d)) + (1 - l) * (e j - ln (partition n p e)));
+      [assumption | unfold b; ring].
+  - rewrite (mean_plus n p (fun j => l * _)), !mean_scal, !(mean_growth n p Hp). lra.
+Qed.
+
+(** Bernoulli: Z(l·d) ≤ Z(d)^l. *)
+Lemma ln_partition_scaled : forall n p d l, distribution n p -> 0 <= l <= 1 ->
+  ln (partition n p (fun j => l * d j)) <= l * ln (partition n p d).
+Proof.
+  intros n p d l Hp Hl. pose proof (ln_partition_convex n p d (fun _ => 0) l Hp Hl) as C. cbv beta in C.
+  rewrite (partition_ext n p (fun j => l * d j + (1 - l) * 0) (fun j => l * d j)) in C by (intros; ring).
+  unfold partition at 3 in C. rewrite (mean_const n p Hp), exp_0, ln_1 in C. lra.
+Qed.
+
+(** 1/α_i is the average of e^{d_j − d_i}. *)
+Lemma inverse_growth : forall n p d i, distribution n p ->
+  1 / growth n p d i = mean n p (fun j => exp (d j - d i)).
+Proof.
+  intros n p d i Hp. rewrite (mean_ext n p _ (fun j => / exp (d i) * exp (d j))).
+  - rewrite mean_scal. unfold growth. fold (partition n p d). pose proof (exp_pos (d i)).
+    pose proof (partition_pos n p Hp d). field. lra.
+  - intros j _. rewrite exp_minus. unfold Rdiv. ring.
+Qed.
+
+(** Growth factors, of any two states, are compared by their inverses. *)
+Lemma growth_lt_by_inverse : forall n p d i m q e j, distribution n p -> distribution m q ->
+  1 / growth m q e j < 1 / growth n p d i -> growth n p d i < growth m q e j.
+Proof.
+  intros n p d i m q e j Hp Hq H.
+  pose proof (growth_pos n p Hp d i) as A. pose proof (growth_pos m q Hq e j) as B.
+  apply Rnot_le_lt. intro L. apply Rlt_not_le in H. apply H.
+  unfold Rdiv. rewrite !Rmult_1_l. now apply Rinv_le_contravar.
+Qed.
+
+Lemma growth_le_by_inverse : forall n p d i m q e j, distribution n p -> distribution m q ->
+  1 / growth m q e j <= 1 / growth n p d i -> growth n p d i <= growth m q e j.
+Proof.
+  intros n p d i m q e j Hp Hq H.
+  pose proof (growth_pos n p Hp d i) as A. pose proof (growth_pos m q Hq e j) as B.
+  apply Rnot_lt_le. intro L. apply Rle_not_lt in H. apply H.
+  unfold Rdiv. rewrite !Rmult_1_l. apply Rinv_lt_contravar; [now apply Rmult_lt_0_compat | assumption].
+Qed.
+
 (** ** Logits and probabilities *)
 
 Lemma softmax_distribution : forall n z, (0 < n)%nat -> distribution n (softmax n z).
