@@ -162,6 +162,39 @@ Proof.
   apply G. intros i Hi. destruct (ind_cases i k) as [[_ E]|[_ E]]; rewrite E; specialize (H i Hi); lra.
 Qed.
 
+(** ** Chebyshev's sum inequality *)
+
+(** The covariance is half the sum over all pairs. *)
+Lemma covariance_by_pairs : forall n w f g,
+  sum n (fun i => sum n (fun j => w i * w j * ((f i - f j) * (g i - g j))))
+  = 2 * (sum n w * sum n (fun i => w i * (f i * g i))
+         - sum n (fun i => w i * f i) * sum n (fun i => w i * g i)).
+Proof.
+  intros n w f g.
+  rewrite (sum_ext n _ (fun i => w i * (f i * g i) * sum n w - (w i * f i) * sum n (fun j => w j * g j)
+                                 - (w i * g i) * sum n (fun j => w j * f j)
+                                 + w i * sum n (fun j => w j * (f j * g j)))).
+  - rewrite sum_plus, !sum_minus, !sum_scal_r. ring.
+  - intros i Hi.
+    rewrite (sum_ext n _ (fun j => w i * (f i * g i) * w j - w i * f i * (w j * g j)
+                                   - w i * g i * (w j * f j) + w i * (w j * (f j * g j))))
+      by (intros; ring).
+    now rewrite sum_plus, !sum_minus, !sum_scal.
+Qed.
+
+(** Where the weights are positive, f and g move together: their covariance is not negative. *)
+Lemma chebyshev_weights : forall n w f g, (forall i, (i < n)%nat -> 0 <= w i) ->
+  (forall i j, (i < n)%nat -> (j < n)%nat -> 0 < w i -> 0 < w j -> 0 <= (f i - f j) * (g i - g j)) ->
+  sum n (fun i => w i * f i) * sum n (fun i => w i * g i) <= sum n w * sum n (fun i => w i * (f i * g i)).
+Proof.
+  intros n w f g W H. pose proof (covariance_by_pairs n w f g) as C.
+  assert (0 <= sum n (fun i => sum n (fun j => w i * w j * ((f i - f j) * (g i - g j))))); [|lra].
+  apply sum_nonneg. intros i Hi. apply sum_nonneg. intros j Hj.
+  destruct (W i Hi) as [Wi|Wi]; [|rewrite <- Wi; lra].
+  destruct (W j Hj) as [Wj|Wj]; [|rewrite <- Wj; lra].
+  apply Rmult_le_pos; [apply Rlt_le; now apply Rmult_lt_0_compat | auto].
+Qed.
+
 (** ** Averages *)
 
 Section Mean.
@@ -266,31 +299,15 @@ Section Mean.
     intros i Hi. apply Rmult_le_pos; [apply Rlt_le; now apply dist_pos | auto].
   Qed.
 
-  (** ** Chebyshev's sum inequality: two functions that move together are positively correlated. *)
-
-  Lemma covariance_by_pairs : forall f g,
-    sum n (fun i => sum n (fun j => p i * p j * ((f i - f j) * (g i - g j))))
-    = 2 * (mean n p (fun i => f i * g i) - mean n p f * mean n p g).
-  Proof.
-    intros f g.
-    rewrite (sum_ext n _ (fun i => (p i * (f i * g i)) - (p i * f i) * mean n p g
-                                   - (p i * g i) * mean n p f + p i * mean n p (fun i => f i * g i))).
-    - rewrite sum_plus, !sum_minus, !sum_scal_r, dist_sum. unfold mean at 4 5. unfold mean. ring.
-    - intros i Hi.
-      rewrite (sum_ext n _ (fun j => p i * (f i * g i) * p j - p i * f i * (p j * g j)
-                                     - p i * g i * (p j * f j) + p i * (p j * (f j * g j))))
-        by (intros; ring).
-      rewrite sum_plus, !sum_minus, !sum_scal, dist_sum. unfold mean. ring.
-  Qed.
+  (** Two functions that move together are positively correlated. *)
 
   Lemma chebyshev : forall f g,
     (forall i j, (i < n)%nat -> (j < n)%nat -> 0 <= (f i - f j) * (g i - g j)) ->
     mean n p f * mean n p g <= mean n p (fun i => f i * g i).
   Proof.
-    intros f g H. pose proof (covariance_by_pairs f g) as C.
-    assert (0 <= sum n (fun i => sum n (fun j => p i * p j * ((f i - f j) * (g i - g j))))); [|lra].
-    apply sum_nonneg. intros i Hi. apply sum_nonneg. intros j Hj.
-    apply Rmult_le_pos; [apply Rmult_le_pos; apply Rlt_le; now apply dist_pos | auto].
+    intros f g H. pose proof (chebyshev_weights n p f g) as C. rewrite dist_sum in C.
+    unfold mean. rewrite <- (Rmult_1_l (sum n (fun j => p j * (f j * g j)))). apply C; auto.
+    intros i Hi. apply Rlt_le. now apply dist_pos.
   Qed.
 
   Lemma chebyshev_strict : forall f g k l, (k < n)%nat -> (l < n)%nat ->
@@ -298,7 +315,8 @@ Section Mean.
     0 < (f k - f l) * (g k - g l) ->
     mean n p f * mean n p g < mean n p (fun i => f i * g i).
   Proof.
-    intros f g k l Hk Hl H L. pose proof (covariance_by_pairs f g) as C.
+    intros f g k l Hk Hl H L. pose proof (covariance_by_pairs n p f g) as C. rewrite dist_sum in C.
+    unfold mean.
     assert (0 < sum n (fun i => sum n (fun j => p i * p j * ((f i - f j) * (g i - g j))))); [|lra].
     assert (P : forall i j, (i < n)%nat -> (j < n)%nat -> 0 <= p i * p j * ((f i - f j) * (g i - g j))).
     { intros i j Hi Hj.
