@@ -288,6 +288,12 @@ Proof.
   - unfold softmax. rewrite sum_div. field. lra.
 Qed.
 
+Lemma softmax_ext : forall n z w i, (forall j, z j = w j) -> softmax n z i = softmax n w i.
+Proof.
+  intros n z w i H. unfold softmax. rewrite (H i).
+  now rewrite (sum_ext n (fun j => exp (z j)) (fun j => exp (w j))) by (intros; now rewrite H).
+Qed.
+
 (** softmax(z + d)_i = π_i·α_i. *)
 Lemma softmax_moved : forall n z d i, (0 < n)%nat ->
   softmax n (fun j => z j + d j) i = after n (softmax n z) d i.
