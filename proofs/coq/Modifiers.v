@@ -72,6 +72,10 @@ Fixpoint heavy_ball (n : nat) (z : nat -> R) (y : nat) (mu : R) (eta : nat -> R)
       (fun i => zu i + eta u * v i, v)
   end.
 
+(** π after t such steps. *)
+Definition with_momentum (n : nat) (z : nat -> R) (y : nat) (mu : R) (eta : nat -> R) (t : nat) : nat -> R :=
+  softmax n (fst (heavy_ball n z y mu eta t)).
+
 Section Momentum.
   Variables (n : nat) (z : nat -> R) (y top : nat) (mu : R) (eta : nat -> R).
   Hypothesis Hy : (y < n)%nat.
@@ -81,13 +85,13 @@ Section Momentum.
 
   Let Z (t : nat) := fst (heavy_ball n z y mu eta t).
   Let W (t : nat) := snd (heavy_ball n z y mu eta t).
-  Let P (t : nat) := softmax n (Z t).
+  Let P := with_momentum n z y mu eta.
   Let topn : (top < n)%nat := proj1 Htop.
   Let topy : top <> y := proj1 (proj2 Htop).
 
   Lemma momentum_velocity : forall t i, W (S t) i = mu * W t i + (P t i - ind i y).
   Proof.
-    intros t i. unfold W, P, Z. cbn [heavy_ball]. destruct (heavy_ball n z y mu eta t) as [zt vt]. reflexivity.
+    intros t i. unfold W, P, with_momentum. cbn [heavy_ball]. destruct (heavy_ball n z y mu eta t) as [zt vt]. reflexivity.
   Qed.
 
   Lemma momentum_logits : forall t i, Z (S t) i = Z t i + eta t * W (S t) i.
@@ -105,11 +109,11 @@ Section Momentum.
     intros t i j Ni Nj. assert (Hn : (0 < n)%nat) by lia. induction t as [|t [A B]].
     - split; intro H; (split; [exact H | unfold W; cbn; lra]).
     - split; intro H; rewrite !momentum_logits, !momentum_velocity, !ind_other by assumption.
-      + destruct (A H) as [Az Av]. apply (softmax_lt n (Z t) i j Hn) in Az as Ap. fold (P t) in Ap.
+      + destruct (A H) as [Az Av]. apply (softmax_lt n (Z t) i j Hn) in Az as Ap. change (P t i < P t j) in Ap.
         assert (mu * W t i <= mu * W t j) by (now apply Rmult_le_compat_l).
         assert (eta t * (mu * W t i + (P t i - 0)) < eta t * (mu * W t j + (P t j - 0)))
           by (apply Rmult_lt_compat_l; [apply Heta | lra]). split; lra.
-      + destruct (B H) as [Bz Bv]. pose proof (softmax_eq n (Z t) i j Bz) as Bp. fold (P t) in Bp.
+      + destruct (B H) as [Bz Bv]. pose proof (softmax_eq n (Z t) i j Bz) as Bp. change (P t i = P t j) in Bp.
         rewrite Bz, Bv, Bp. now split.
   Qed.
 
@@ -122,7 +126,7 @@ Section Momentum.
       pose proof (dist_pos n (P u) (momentum_distribution u) i Hi).
       pose proof (dist_le_1 n (P u) (momentum_distribution u) y Hy). lra. }
     induction t as [|t [A B]].
-    - split; [unfold W; cbn; lra|]. rewrite !momentum_velocity. specialize (F 0%nat). unfold W. cbn. lra.
+    - split; [unfold W; cbn; lra|]. rewrite !momentum_velocity. specialize (F 0%nat). unfold W. cbn [heavy_ball snd]. lra.
     - split; [lra|]. rewrite (momentum_velocity (S t) y), (momentum_velocity (S t) i). specialize (F (S t)).
       assert (mu * W (S t) y <= mu * W (S t) i) by (apply Rmult_le_compat_l; lra). lra.
   Qed.
@@ -131,7 +135,8 @@ Section Momentum.
     (P t i < P t j <-> softmax n z i < softmax n z j).
   Proof.
     intros t i j Hi Hj Ni Nj. assert (Hn : (0 < n)%nat) by lia.
-    unfold P. rewrite !softmax_lt by assumption. split; [|now apply momentum_order].
+    unfold P, with_momentum. rewrite !softmax_lt by assumption.
+    change (Z t i < Z t j <-> z i < z j). split; [|now apply momentum_order].
     intro H. destruct (Rtotal_order (z i) (z j)) as [L|[E|G]]; [assumption| |].
     - apply (proj2 (momentum_order t i j Ni Nj)) in E. lra.
     - apply (proj1 (momentum_order t j i Nj Ni)) in G. lra.
@@ -150,7 +155,7 @@ Section Momentum.
     P (S t) i = P t i * growth n (P t) (fun j => eta t * W (S t) j) i.
   Proof.
     intros t i. pose proof (softmax_moved n (Z t) (fun j => eta t * W (S t) j) i) as M.
-    unfold P at 1. rewrite (softmax_ext n (Z (S t)) (fun j => Z t j + eta t * W (S t) j)).
+    unfold P at 1, with_momentum. rewrite (softmax_ext n (Z (S t)) (fun j => Z t j + eta t * W (S t) j)).
     - apply M. lia.
     - intro j. apply momentum_logits.
   Qed.

@@ -322,6 +322,55 @@ Proof.
   pose proof (Rmult_lt_compat_l _ _ _ G Q). lra.
 Qed.
 
+(** N8's bounds e^{−s} and e^{−2s} are approached as π_{y*} → 1. *)
+Lemma lower_bounds_are_approached : forall s c, 0 < s ->
+  (exp (- s) < c -> exists m, 1 / 3 <= m < 1 /\ negative_growth 3 (split_rest m) 2 s 1 < c) /\
+  (exp (- (2 * s)) < c -> exists m, 1 / 3 <= m < 1 /\ negative_growth 3 (split_rest m) 2 s 2 < c).
+Proof.
+  intros s c Hs.
+  assert (F : forall b i, exp b < c ->
+    (forall m, 0 < m < 1 -> negative (split_rest m) 2 s i - s * m <= b + 2 * s * (1 - m)) ->
+    exists m, 1 / 3 <= m < 1 /\ negative_growth 3 (split_rest m) 2 s i < c).
+  { intros b i Hb B. pose proof (exp_pos b) as P.
+    set (e := Rmin (1 / 3) ((1 - exp b / c) / (2 * (1 + 2 * s)))).
+    assert (R1 : exp b / c < 1) by (apply div_lt_1; lra).
+    assert (E1 : e <= 1 / 3) by apply Rmin_l.
+    assert (E2 : e <= (1 - exp b / c) / (2 * (1 + 2 * s))) by apply Rmin_r.
+    assert (E0 : 0 < e) by (apply Rmin_glb_lt; [lra | apply Rdiv_lt_0_compat; lra]).
+    apply (le_div_inv) in E2; [|lra].
+    exists (1 - e). split; [lra|]. specialize (B (1 - e)).
+    assert (Hm : 0 < 1 - e < 1) by lra. specialize (B Hm).
+    pose proof (split_rest_distribution (1 - e) Hm) as Hp.
+    set (d := negative (split_rest (1 - e)) 2 s) in *.
+    assert (Z : (1 - e) * exp (s * (1 - e)) <= partition 3 (split_rest (1 - e)) d).
+    { pose proof (mean_ge_term 3 _ Hp (fun j => exp (d j)) 0) as G. cbv beta in G.
+      assert (D : d 0%nat = s * (1 - e)) by (unfold d; now rewrite negative_other by discriminate).
+      rewrite D in G. apply G; [lia|].
+      intros. apply Rlt_le, exp_pos. }
+    pose proof (partition_pos 3 _ Hp d) as Z0.
+    change (exp (d i) / partition 3 (split_rest (1 - e)) d < c). apply div_lt; [exact Z0|].
+    apply Rlt_le_trans with (c * ((1 - e) * exp (s * (1 - e)))); [|apply Rmult_le_compat_l; lra].
+    assert (X : exp (d i) <= exp b * exp (2 * s * e) * exp (s * (1 - e))).
+    { rewrite <- !exp_plus. apply exp_le. lra. }
+    apply Rle_lt_trans with (1 := X). rewrite <- Rmult_assoc.
+    apply Rmult_lt_compat_r; [apply exp_pos|].
+    assert (0 < e * (2 * s)) by (apply Rmult_lt_0_compat; lra).
+    assert (U : exp (2 * s * e) <= 1 / (1 - 2 * s * e)).
+    { apply exp_le_frac. pose proof (Rdiv_lt_0_compat (exp b) c P). lra. }
+    apply Rle_lt_trans with (exp b * (1 / (1 - 2 * s * e))); [apply Rmult_le_compat_l; lra|].
+    pose proof (Rdiv_lt_0_compat (exp b) c P) as R0.
+    assert (V : 0 < 1 - 2 * s * e) by lra.
+    replace (exp b * (1 / (1 - 2 * s * e))) with (exp b / (1 - 2 * s * e)) by (field; lra).
+    apply div_lt; [assumption|]. replace (c * (1 - e) * (1 - 2 * s * e)) with (c * ((1 - e) * (1 - 2 * s * e))) by ring.
+    replace (exp b) with (c * (exp b / c)) by (field; lra). apply Rmult_lt_compat_l; [lra|].
+    assert (0 < e * (2 * s * e)) by (apply Rmult_lt_0_compat; lra). lra. }
+  split; intro H; [apply (F (- s) 1%nat H) | apply (F (- (2 * s)) 2%nat H)]; intros m Hm.
+  - rewrite negative_other by discriminate. unfold split_rest.
+    assert (0 < s * (1 - m)) by (apply Rmult_lt_0_compat; lra). lra.
+  - rewrite negative_label. unfold split_rest.
+    assert (0 < s * (1 - m)) by (apply Rmult_lt_0_compat; lra). lra.
+Qed.
+
 (** ** N4 and N7: along the step size *)
 
 Section Path.

@@ -333,11 +333,10 @@ Section Unlearning.
     - apply vanishes; [|lra|assumption]. apply Rlt_le, Rdiv_lt_0_compat; assumption.
   Qed.
 
-  (** ** Slopes at the end: per step −s for the others and −2s for y, with a unique y* *)
+  (** ** A unique y* takes all *)
 
-  Section Slopes.
-    Variables (s delta : R).
-    Hypothesis Hconst : forall t, eta t = s.
+  Section Alone.
+    Variable delta : R.
     Hypothesis Hdelta : 0 < delta <= p top.
     Hypothesis Hgap : forall i, (i < n)%nat -> i <> y -> i <> top -> p i <= p top - delta.
 
@@ -355,16 +354,32 @@ Section Unlearning.
       rewrite (sum_ext n _ (fun i => ind i top * 1)) by (intros; ring). now rewrite sum_ind.
     Qed.
 
+    Lemma collapse_to_one : forall t,
+      0 <= 1 - P t top <= (1 - p top) / p top * exp (- (sum t eta * delta)).
+    Proof.
+      intro t. pose proof (collapse (fun i => ind i top) delta alone Hdelta t) as C.
+      now rewrite alone_sum, !Rmult_1_l in C.
+    Qed.
+
+    Lemma runner_up_takes_all : diverges eta -> Un_cv (fun t => P t top) 1.
+    Proof.
+      intro D. pose proof (collapse_limit (fun i => ind i top) delta alone Hdelta D) as C.
+      rewrite alone_sum in C. now replace (1 / 1) with 1 in C by field.
+    Qed.
+  End Alone.
+
+  (** ** Slopes at the end: per step −s for the others and −2s for y, with a unique y* *)
+
+  Section Slopes.
+    Variables (s delta : R).
+    Hypothesis Hconst : forall t, eta t = s.
+    Hypothesis Hdelta : 0 < delta <= p top.
+    Hypothesis Hgap : forall i, (i < n)%nat -> i <> y -> i <> top -> p i <= p top - delta.
+
     Lemma schedule_diverges : diverges eta.
     Proof.
       intro m. destruct (constant_diverges s (eq_ind _ (fun x => 0 < x) (Heta 0) _ (Hconst 0)) m) as [k Hk].
       exists k. intros t Ht. rewrite (sum_ext t eta (fun _ => s)) by (intros; apply Hconst). now apply Hk.
-    Qed.
-
-    Lemma runner_up_takes_all : Un_cv (fun t => P t top) 1.
-    Proof.
-      pose proof (collapse_limit (fun i => ind i top) delta alone Hdelta schedule_diverges) as C.
-      rewrite alone_sum in C. now replace (1 / 1) with 1 in C by field.
     Qed.
 
     Lemma slope_limit : forall i c, (i < n)%nat -> i <> top ->
@@ -398,7 +413,7 @@ Section Unlearning.
           with ((d i - s * P t top - c) + (s * P t top - ln (partition n (P t) d))) by ring.
         apply Rle_trans with (1 := Rabs_triang _ _).
         rewrite (Rabs_right (s * P t top - ln (partition n (P t) d))) by lra. lra.
-      - intros eps He. destruct (runner_up_takes_all (eps / (2 * s + / p top))) as [k Hk].
+      - intros eps He. destruct (runner_up_takes_all delta Hdelta Hgap schedule_diverges (eps / (2 * s + / p top))) as [k Hk].
         { apply Rdiv_lt_0_compat; [assumption|]. pose proof (Rinv_0_lt_compat _ T0). lra. }
         exists k. intros t Ht. specialize (Hk t Ht). unfold R_dist in *. rewrite Rminus_0_r.
         pose proof (Rinv_0_lt_compat _ T0) as I.
