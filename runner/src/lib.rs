@@ -7,6 +7,7 @@ pub mod demo;
 pub mod device;
 pub mod generate;
 pub mod model;
+pub mod objective;
 pub mod probe;
 pub mod progress;
 pub mod record;

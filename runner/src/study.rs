@@ -8,6 +8,7 @@ use crate::data::{
 };
 use crate::generate;
 use crate::model::{Model, ModelConfig};
+use crate::objective::Preference;
 use crate::probe::{self, When};
 use crate::progress::Progress;
 use crate::record::{self, Hashes, JsonlWriter, Manifest, Metrics, StageInfo};
@@ -131,9 +132,9 @@ impl<'a> Run<'a> {
             probe_seconds: 0.0,
             notes: Vec::new(),
         };
-        if let Loss::Preference(objective) = &loss {
-            if ldyn_core::loss::PreferenceLoss::<f64>::uses_reference(objective) {
-                info.notes.push(self.add_reference(stage, &mut examples)?);
+        if let Loss::Preference(preference) = &loss {
+            if preference.loss.uses_reference() {
+                info.notes.push(self.add_reference(stage, preference, &mut examples)?);
             }
         }
         self.manifest.stages.push(info);
@@ -181,7 +182,7 @@ impl<'a> Run<'a> {
         let wanted: Vec<Vec<&str>> = if sft {
             stage.targets.iter().map(|t| vec![t.as_str()]).collect()
         } else {
-            vec![vec!["chosen", "rejected"]]
+            vec![["chosen", "rejected"].into_iter().chain(stage.anchor.as_deref()).collect()]
         };
         let (records, cut) = tokenize(&self.study.data, self.format, &self.records, &self.tokenizer)?;
         let mut examples = Vec::new();
@@ -210,13 +211,18 @@ impl<'a> Run<'a> {
                 self.manifest.notes.push(note);
             }
         }
-        let loss = if sft { Loss::Nll(stage.reduction) } else { Loss::Preference(stage.loss()?) };
+        let loss = if sft { Loss::Nll(stage.reduction) } else { Loss::Preference(stage.preference()?) };
         Ok((examples, loss))
     }
 
     /// Scores the pairs under the reference, which is the policy as it is now or
     /// the stage's `reference` folder.
-    fn add_reference(&self, stage: &Stage, examples: &mut [Example]) -> Result<String> {
+    fn add_reference(
+        &self,
+        stage: &Stage,
+        preference: &Preference,
+        examples: &mut [Example],
+    ) -> Result<String> {
         let other = match &stage.reference {
             Some(folder) => Some(Model::load(folder, self.model.dtype(), self.model.device())?),
             None => None,
@@ -228,7 +234,7 @@ impl<'a> Run<'a> {
             examples.len()
         ));
         let folder = self.study.cache_folder();
-        let (logps, cached) = train::reference_log_probs(reference, examples, &folder)?;
+        let (logps, cached) = train::reference_log_probs(reference, preference, examples, &folder)?;
         for (example, logps) in examples.iter_mut().zip(logps) {
             example.reference = Some(logps);
         }

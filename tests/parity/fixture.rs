@@ -190,7 +190,11 @@ impl Pair {
 
 /// The stage's loss, as a run makes it.
 pub fn loss(stage: &Stage) -> Result<Loss> {
-    Ok(if stage.objective == SFT { Loss::Nll(stage.reduction) } else { Loss::Preference(stage.loss()?) })
+    Ok(if stage.objective == SFT {
+        Loss::Nll(stage.reduction)
+    } else {
+        Loss::Preference(stage.preference()?)
+    })
 }
 
 /// Every fixture, by name.

@@ -99,6 +99,24 @@ impl<T: Real> Default for Parameters<T> {
     }
 }
 
+impl<T> Parameters<T> {
+    /// Every number with its name and its symbol in the tables.
+    pub fn numbers(&mut self) -> [(&'static str, &'static str, &mut T); 10] {
+        [
+            ("beta", "β", &mut self.beta),
+            ("label_smoothing", "ε", &mut self.label_smoothing),
+            ("delta", "δ", &mut self.delta),
+            ("sft_weight", "λ", &mut self.sft_weight),
+            ("discopop_tau", "τ", &mut self.discopop_tau),
+            ("dpop_lambda", "κ", &mut self.dpop_lambda),
+            ("reward_shift", "ρ", &mut self.reward_shift),
+            ("cpo_alpha", "α", &mut self.cpo_alpha),
+            ("simpo_gamma", "γ", &mut self.simpo_gamma),
+            ("rpo_alpha", "ν", &mut self.rpo_alpha),
+        ]
+    }
+}
+
 const NAMES: &str = "sft, dpo (or sigmoid, cdpo), robust, ipo, ipo_mean, hinge, exo_pair (or exo), discopop, sigmoid_norm, spin, sppo (or sppo_hard), cal_dpo, dpop, nca_pair (or nca), bco_pair (or bco), apo_zero, apo_down, slic, cpo, simpo, orpo";
 
 impl<T: Real> Objective<T> {

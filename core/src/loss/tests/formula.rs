@@ -17,7 +17,7 @@ pub(super) fn symbols(p: &Parameters<f64>, pair: &PairLogps<f64>) -> Vec<(&'stat
     let (l_chosen, l_rejected) = (pair.chosen_len as f64, pair.rejected_len as f64);
     let (x_chosen, x_rejected) = (pair.chosen / l_chosen, pair.rejected / l_rejected);
     let odds = |x: f64| x - (-x.exp()).ln_1p();
-    std::vec![
+    let mut symbols = std::vec![
         ("ℓ₊", pair.chosen),
         ("ℓ₋", pair.rejected),
         ("r₊", r_chosen),
@@ -29,16 +29,9 @@ pub(super) fn symbols(p: &Parameters<f64>, pair: &PairLogps<f64>) -> Vec<(&'stat
         ("g", pair.chosen - pair.rejected),
         ("s", x_chosen - x_rejected),
         ("o", odds(x_chosen) - odds(x_rejected)),
-        ("β", p.beta),
-        ("ε", p.label_smoothing),
-        ("δ", p.delta),
-        ("λ", p.sft_weight),
-        ("τ", p.discopop_tau),
-        ("κ", p.dpop_lambda),
-        ("ρ", p.reward_shift),
-        ("α", p.cpo_alpha),
-        ("γ", p.simpo_gamma),
-    ]
+    ];
+    symbols.extend(p.clone().numbers().map(|(_, symbol, value)| (symbol, *value)));
+    symbols
 }
 
 struct Formula<'a> {

@@ -100,16 +100,7 @@ fn objectives() -> Vec<(Objective<f64>, Parameters<f64>)> {
 }
 
 fn narrow(p: &Parameters<f64>) -> Parameters<f32> {
-    Parameters {
-        beta: p.beta as f32,
-        label_smoothing: p.label_smoothing as f32,
-        delta: p.delta as f32,
-        sft_weight: p.sft_weight as f32,
-        discopop_tau: p.discopop_tau as f32,
-        dpop_lambda: p.dpop_lambda as f32,
-        reward_shift: p.reward_shift as f32,
-        cpo_alpha: p.cpo_alpha as f32,
-        simpo_gamma: p.simpo_gamma as f32,
+    let mut narrow = Parameters {
         divergence: match p.divergence {
             Divergence::AlphaDivergence(c) => Divergence::AlphaDivergence(c as f32),
             Divergence::ReverseKl => Divergence::ReverseKl,
@@ -117,8 +108,12 @@ fn narrow(p: &Parameters<f64>) -> Parameters<f32> {
             Divergence::JsDivergence => Divergence::JsDivergence,
         },
         reference_free: p.reference_free,
-        rpo_alpha: p.rpo_alpha as f32,
+        ..Parameters::default()
+    };
+    for ((_, _, to), (_, _, from)) in narrow.numbers().into_iter().zip(p.clone().numbers()) {
+        *to = *from as f32;
     }
+    narrow
 }
 
 fn narrow_pair(pair: &PairLogps<f64>) -> PairLogps<f32> {
