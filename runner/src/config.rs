@@ -711,7 +711,8 @@ impl Stage {
             text += " − ν·ℓ₊/L₊";
         }
         let mut stage = self.clone();
-        for ((_, value), (_, symbol, _)) in stage.numbers().into_iter().zip(Parameters::default().numbers()) {
+        let mut symbols = Parameters::<f64>::default();
+        for ((_, value), (_, symbol, _)) in stage.numbers().into_iter().zip(symbols.numbers()) {
             if let Some(value) = value {
                 text += &format!(", {symbol} = {value}");
             }
@@ -838,8 +839,8 @@ mod tests {
     #[test]
     fn every_loss_of_the_core_but_kto_is_an_objective() {
         use ldyn_core::loss::{OTHERS, TABLE};
-        let aliases = TABLE.iter().flat_map(|row| [row.name].iter().chain(row.aliases));
-        for name in aliases.copied().chain(OTHERS.iter().map(|row| row.name)) {
+        let names = TABLE.iter().flat_map(|row| std::iter::once(row.name).chain(row.aliases.iter().copied()));
+        for name in names.chain(OTHERS.iter().map(|row| row.name)) {
             let keys = if ["exo_pair", "exo", "cdpo"].contains(&name) { "label_smoothing=0.1" } else { "" };
             let text = stage(name, keys);
             if name == "kto" {
@@ -903,6 +904,7 @@ mod tests {
         assert!(error(&format!("{MINIMAL}max_prompt_length=512"), &[]).contains("max_prompt_length"));
         assert!(error(&format!("{MINIMAL}[[stages]]\nobjective='dpo'\nbeta=-1.0"), &[]).contains("beta"));
         assert!(error(&format!("{MINIMAL}[[stages]]\nobjective='dpoo'"), &[]).contains("dpoo"));
+        assert!(error(&stage("dpoo", ""), &[]).contains("orpo, aot, aot_unpaired"));
         assert!(error(&format!("{MINIMAL}[[stages]]\nobjective='sft'\nbeta=0.1"), &[]).contains("beta"));
         assert!(
             error(&format!("{MINIMAL}[[stages]]\nobjective='sft'\nlearning_rate=nan"), &[])

@@ -1,6 +1,7 @@
 //! The preference losses of a stage: the core's, by the names of configurations.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use ldyn_core::Error;
 use ldyn_core::loss::{
     Aot, LengthDesensitised, OTHERS, Objective, Outcome, PairLogps, Parameters, PreferenceLoss, Slic,
     wpo_weight,
@@ -43,7 +44,10 @@ impl PairLoss {
             "kto" => bail!(
                 "KTO compares with the log-ratios of mismatched prompts and responses, which training here does not compute; `apo_zero` is its form with the baseline 0 on pairs, and `ldyn_core::loss::Kto` has the loss"
             ),
-            _ => Self::Each(Objective::parse(name, p)?),
+            _ => Self::Each(Objective::parse(name, p).map_err(|e| match e {
+                Error::Unknown { .. } => anyhow!("{e}, aot, aot_unpaired, pretrain"),
+                e => e.into(),
+            })?),
         })
     }
 

@@ -2,6 +2,8 @@
 
 mod optimizer;
 mod order;
+#[cfg(test)]
+mod preference_tests;
 mod reference;
 mod schedule;
 mod step;
