@@ -3,8 +3,9 @@
 //! names that TRL's users know are accepted as aliases.
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
+use crate::objective::{PairLoss, Preference};
 use anyhow::{Context, Result, bail};
-use ldyn_core::loss::{Objective, Parameters};
+use ldyn_core::loss::{Divergence, LengthDesensitised, Parameters};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -147,7 +148,7 @@ impl Default for Dynamics {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// `pretrain`, `sft` or a preference loss of `ldyn_core::loss`.
+    /// `pretrain`, `sft` or a preference loss of `ldyn_core::loss`, by any name in its tables but `kto`.
     #[serde(alias = "loss_type")]
     pub objective: String,
     /// Name in records and folders; the objective's by default.
@@ -156,10 +157,10 @@ pub struct Stage {
     /// SFT: the kinds to train on, one example each.
     #[serde(default = "default_targets")]
     pub targets: Vec<String>,
-    /// Strength of the pull towards the reference.
+    /// β: strength of the pull towards the reference, or what the loss makes of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
-    /// Assumed rate of flipped preferences (DPO, robust DPO).
+    /// Assumed rate of flipped preferences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_smoothing: Option<f64>,
     /// SLiC: margin δ of the hinge, in nats.
@@ -168,6 +169,42 @@ pub struct Stage {
     /// SLiC: weight λ of the SFT term.
     #[serde(default, alias = "lambda", skip_serializing_if = "Option::is_none")]
     pub sft_weight: Option<f64>,
+    /// SLiC: the kind of response that the SFT term acts on, instead of `chosen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<String>,
+    /// DiscoPOP: temperature τ of its mixture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discopop_tau: Option<f64>,
+    /// DPOP: weight κ of its penalty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_lambda: Option<f64>,
+    /// BCO: shift ρ of the rewards, the same at every step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward_shift: Option<f64>,
+    /// CPO: weight α of its mean NLL of the chosen response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpo_alpha: Option<f64>,
+    /// SimPO: target margin γ.
+    #[serde(default, alias = "gamma", skip_serializing_if = "Option::is_none")]
+    pub simpo_gamma: Option<f64>,
+    /// Option of a preference loss without an SFT term: adds this times the chosen response's mean NLL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_alpha: Option<f64>,
+    /// Option of a loss of a margin: `reverse_kl`, `forward_kl`, `js_divergence`, `alpha_divergence`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f_divergence_type: Option<String>,
+    /// Coefficient of `alpha_divergence`; 0.5 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub f_alpha_divergence_coef: Option<f64>,
+    /// Option of a loss with a reference: log π_ref is taken as 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_free: Option<bool>,
+    /// Option of a preference loss: weight of the tokens beyond the shorter response (LD-DPO).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ld_alpha: Option<f64>,
+    /// Option of a preference loss: weigh pairs by the policy (WPO).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_weighting: Option<bool>,
     /// Folder of the reference model; by default the policy as it is when the stage starts.
     #[serde(default, alias = "ref_model_name_or_path", skip_serializing_if = "Option::is_none")]
     pub reference: Option<PathBuf>,
@@ -190,7 +227,7 @@ pub struct Stage {
     /// Stop after this many optimiser steps, whatever `epochs` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<usize>,
-    /// Examples (pairs, for preference losses) in a forward and backward pass.
+    /// Examples (pairs, for preference losses) in a forward and backward pass; `aot` sorts them.
     #[serde(default = "default_batch_size", alias = "per_device_train_batch_size")]
     pub batch_size: usize,
     /// Passes whose gradients make one step.
@@ -313,6 +350,9 @@ pub enum Warmup {
     /// min(t/w, 1), as transformers: the first step has rate 0.
     Transformers,
 }
+
+/// TRL's default of `f_alpha_divergence_coef`.
+const DEFAULT_ALPHA_COEFFICIENT: f64 = 0.5;
 
 fn default_title() -> String {
     "Learning dynamics study".into()
@@ -586,39 +626,108 @@ impl Stage {
         self.objective == "pretrain"
     }
 
-    /// The objective as `ldyn_core` defines it; SFT for plain text.
+    /// The loss as `ldyn_core` defines it; SFT for plain text.
     ///
     /// # Errors
     /// An unknown name or a parameter out of its range.
-    pub fn loss(&self) -> Result<Objective<f64>> {
-        let default = Parameters::default();
-        let parameters = Parameters {
-            beta: self.beta.unwrap_or(default.beta),
-            label_smoothing: self.label_smoothing.unwrap_or(default.label_smoothing),
-            delta: self.delta.unwrap_or(default.delta),
-            sft_weight: self.sft_weight.unwrap_or(default.sft_weight),
-        };
+    pub fn loss(&self) -> Result<PairLoss> {
+        let context = || format!("objective = {:?}", self.objective);
         let name = if self.is_pretrain() { "sft" } else { &self.objective };
-        Objective::parse(name, &parameters).with_context(|| format!("objective = {:?}", self.objective))
+        let parameters = self.parameters().with_context(context)?;
+        PairLoss::parse(name, &parameters, self.anchor.is_some()).with_context(context)
     }
 
-    /// Writes the defaults of the parameters that the objective reads, and refuses the others.
+    /// The loss with what weighs tokens and pairs.
+    ///
+    /// # Errors
+    /// As [`Stage::loss`].
+    pub fn preference(&self) -> Result<Preference> {
+        let ld = self.ld_alpha.map(LengthDesensitised::new).transpose()?;
+        Ok(Preference { loss: self.loss()?, ld, weighted: self.use_weighting == Some(true) })
+    }
+
+    /// Every parameter that is a number, by its name in the core.
+    fn numbers(&mut self) -> [(&'static str, &mut Option<f64>); 10] {
+        [
+            ("beta", &mut self.beta),
+            ("label_smoothing", &mut self.label_smoothing),
+            ("delta", &mut self.delta),
+            ("sft_weight", &mut self.sft_weight),
+            ("discopop_tau", &mut self.discopop_tau),
+            ("dpop_lambda", &mut self.dpop_lambda),
+            ("reward_shift", &mut self.reward_shift),
+            ("cpo_alpha", &mut self.cpo_alpha),
+            ("simpo_gamma", &mut self.simpo_gamma),
+            ("rpo_alpha", &mut self.rpo_alpha),
+        ]
+    }
+
+    fn parameters(&self) -> Result<Parameters<f64>> {
+        let mut p = Parameters::default();
+        let mut given = self.clone();
+        for ((name, value), (known, _, to)) in given.numbers().into_iter().zip(p.numbers()) {
+            debug_assert_eq!(name, known);
+            *to = value.unwrap_or(*to);
+        }
+        if let Some(name) = &self.f_divergence_type {
+            let coefficient = self.f_alpha_divergence_coef.unwrap_or(DEFAULT_ALPHA_COEFFICIENT);
+            p.divergence = Divergence::parse(name, coefficient)?;
+        }
+        p.reference_free = self.reference_free == Some(true);
+        Ok(p)
+    }
+
+    /// Options, whether they are given or not; `rpo_alpha` is a number as well.
+    fn options(&self) -> [(&'static str, bool); 7] {
+        [
+            ("rpo_alpha", self.rpo_alpha.is_some()),
+            ("reference_free", self.reference_free.is_some()),
+            ("f_divergence_type", self.f_divergence_type.is_some()),
+            ("f_alpha_divergence_coef", self.f_alpha_divergence_coef.is_some()),
+            ("anchor", self.anchor.is_some()),
+            ("ld_alpha", self.ld_alpha.is_some()),
+            ("use_weighting", self.use_weighting.is_some()),
+        ]
+    }
+
+    /// Writes the defaults of the parameters that the loss reads, and refuses what has no effect.
     fn complete_parameters(&mut self) -> Result<()> {
-        let info = self.loss()?.info();
-        let default = Parameters::default();
+        let loss = self.preference()?.loss;
+        let row = loss.row();
         let objective = self.objective.clone();
-        for (name, value, default) in [
-            ("beta", &mut self.beta, default.beta),
-            ("label_smoothing", &mut self.label_smoothing, default.label_smoothing),
-            ("delta", &mut self.delta, default.delta),
-            ("sft_weight", &mut self.sft_weight, default.sft_weight),
-        ] {
-            if info.parameters.contains(&name) {
-                value.get_or_insert(default);
-            } else if value.is_some() {
-                let reads = info.parameters.join(", ");
+        let mut reads = [row.parameters, row.options].concat();
+        reads.extend((row.name == "slic").then_some("anchor"));
+        if !self.is_pretrain() && objective != "sft" {
+            reads.push("ld_alpha");
+            // An order over the batch has no weights of pairs.
+            reads.extend((!matches!(loss, PairLoss::Batch(..))).then_some("use_weighting"));
+        }
+        let check = |name: &str, given: bool| {
+            if given && !reads.contains(&name) {
+                let reads = if reads.is_empty() { "nothing".into() } else { reads.join(", ") };
                 bail!("{name} has no effect on `{objective}` (it reads: {reads}): remove it")
             }
+            Ok(())
+        };
+        for (name, given) in self.options() {
+            check(name, given)?;
+        }
+        for ((name, value), (_, _, default)) in
+            self.numbers().into_iter().zip(Parameters::default().numbers())
+        {
+            check(name, value.is_some())?;
+            if row.parameters.contains(&name) {
+                value.get_or_insert(*default);
+            }
+        }
+        match self.f_divergence_type.as_deref() {
+            Some("alpha_divergence") => {
+                self.f_alpha_divergence_coef.get_or_insert(DEFAULT_ALPHA_COEFFICIENT);
+            }
+            _ if self.f_alpha_divergence_coef.is_some() => {
+                bail!("f_alpha_divergence_coef is read with f_divergence_type = \"alpha_divergence\" only")
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -628,20 +737,40 @@ impl Stage {
     /// # Errors
     /// As [`Stage::loss`].
     pub fn summary(&self) -> Result<String> {
-        let info = self.loss()?.info();
-        let values =
-            [("β", self.beta), ("ε", self.label_smoothing), ("δ", self.delta), ("λ", self.sft_weight)];
-        let values: String = values.iter().filter_map(|(n, v)| v.map(|v| format!(", {n} = {v}"))).collect();
+        let mut text = self.loss()?.row().loss.to_owned();
+        if self.rpo_alpha.is_some() {
+            text += " − ν·ℓ₊/L₊";
+        }
+        let mut stage = self.clone();
+        let mut symbols = Parameters::<f64>::default();
+        for ((_, value), (_, symbol, _)) in stage.numbers().into_iter().zip(symbols.numbers()) {
+            if let Some(value) = value {
+                text += &format!(", {symbol} = {value}");
+            }
+        }
+        if let Some(divergence) = &self.f_divergence_type {
+            text += &format!(", {divergence}");
+        }
+        if let Some(coefficient) = self.f_alpha_divergence_coef {
+            text += &format!(" with coefficient {coefficient}");
+        }
+        if self.reference_free == Some(true) {
+            text += ", without a reference";
+        }
+        if let Some(anchor) = &self.anchor {
+            text += &format!(", anchor: {anchor}");
+        }
+        if let Some(alpha) = self.ld_alpha {
+            text += &format!(", tokens beyond the shorter response weigh {alpha}");
+        }
+        if self.use_weighting == Some(true) {
+            text += ", pairs weighed by the policy (WPO)";
+        }
         let reduction = match self.reduction {
             Reduction::Sum => "sums over tokens, mean over the batch",
             Reduction::TokenMean => "mean over the batch's response tokens",
         };
-        Ok(format!(
-            "{}{values}; {reduction}; {} at {:e}",
-            info.loss,
-            self.optimizer.name(),
-            self.learning_rate
-        ))
+        Ok(format!("{text}; {reduction}; {} at {:e}", self.optimizer.name(), self.learning_rate))
     }
 
     /// Examples between probes; 0 for the two ends only.
@@ -737,11 +866,79 @@ mod tests {
         assert_eq!(parse(&text, &["title=plain words".into()]).unwrap().title, "plain words");
     }
 
+    fn stage(objective: &str, keys: &str) -> String {
+        format!("{MINIMAL}[[stages]]\nobjective='{objective}'\n{keys}\n")
+    }
+
+    #[test]
+    fn every_loss_of_the_core_but_kto_is_an_objective() {
+        use ldyn_core::loss::{OTHERS, TABLE};
+        let names = TABLE.iter().flat_map(|row| std::iter::once(row.name).chain(row.aliases.iter().copied()));
+        for name in names.chain(OTHERS.iter().map(|row| row.name)) {
+            let keys = if ["exo_pair", "exo", "cdpo"].contains(&name) { "label_smoothing=0.1" } else { "" };
+            let text = stage(name, keys);
+            if name == "kto" {
+                assert!(error(&text, &[]).contains("apo_zero"), "{}", error(&text, &[]));
+                continue;
+            }
+            let study = parse(&text, &[]).unwrap();
+            let stage = &study.stages[0];
+            assert!(stage.summary().unwrap().starts_with(stage.loss().unwrap().row().loss));
+            assert_eq!(parse(&study.to_toml().unwrap(), &[]).unwrap(), study, "{name}");
+        }
+    }
+
+    #[test]
+    fn parameters_and_options_reach_the_loss_under_trls_names() {
+        let keys = "beta=2.0\ngamma=1.6\nrpo_alpha=0.5\nld_alpha=0.25\nuse_weighting=true";
+        let study = parse(&stage("simpo", keys), &[]).unwrap();
+        let stage_read = &study.stages[0];
+        let expected = Parameters { beta: 2.0, simpo_gamma: 1.6, rpo_alpha: 0.5, ..Parameters::default() };
+        let preference = stage_read.preference().unwrap();
+        assert_eq!(preference.loss, PairLoss::parse("simpo", &expected, false).unwrap());
+        assert_eq!(preference.ld, Some(LengthDesensitised::new(0.25).unwrap()));
+        assert!(preference.weighted);
+        let summary = stage_read.summary().unwrap();
+        for part in ["γ = 1.6", "− ν·ℓ₊/L₊", "ν = 0.5", "weigh 0.25", "WPO"] {
+            assert!(summary.contains(part), "{summary}");
+        }
+        let study =
+            parse(&stage("dpo", "f_divergence_type='alpha_divergence'\nreference_free=true"), &[]).unwrap();
+        assert_eq!(study.stages[0].f_alpha_divergence_coef, Some(0.5));
+        assert!(!study.stages[0].loss().unwrap().uses_reference());
+        assert!(parse(&stage("slic", "anchor='chosen_initial'"), &[]).is_ok());
+    }
+
+    #[test]
+    fn parameters_and_options_without_an_effect_are_refused() {
+        for (objective, key, found) in [
+            ("dpo", "simpo_gamma=1.0", "simpo_gamma has no effect"),
+            ("simpo", "cpo_alpha=1.0", "cpo_alpha has no effect"),
+            ("simpo", "reference_free=true", "reference_free has no effect"),
+            ("sppo", "f_divergence_type='forward_kl'", "f_divergence_type has no effect"),
+            ("dpo", "f_divergence_type='kl'", "js_divergence"),
+            ("dpo", "f_alpha_divergence_coef=0.5", "f_alpha_divergence_coef is read with"),
+            ("aot", "use_weighting=true", "use_weighting has no effect"),
+            ("aot", "rpo_alpha=1.0", "rpo_alpha has no effect"),
+            ("orpo", "rpo_alpha=1.0", "rpo_alpha has no effect"),
+            ("sft", "ld_alpha=0.5", "ld_alpha has no effect"),
+            ("sft", "label_smoothing=0.1", "it reads: nothing"),
+            ("dpo", "ld_alpha=1.5", "ld_alpha"),
+            ("dpo", "anchor='chosen'", "anchor has no effect"),
+            ("discopop", "discopop_tau=2.0", "discopop_tau"),
+            ("exo_pair", "", "label_smoothing"),
+        ] {
+            let message = error(&stage(objective, key), &[]);
+            assert!(message.contains(found), "{objective} {key}: {message}");
+        }
+    }
+
     #[test]
     fn values_out_of_range_are_refused_by_name() {
         assert!(error(&format!("{MINIMAL}max_prompt_length=512"), &[]).contains("max_prompt_length"));
         assert!(error(&format!("{MINIMAL}[[stages]]\nobjective='dpo'\nbeta=-1.0"), &[]).contains("beta"));
         assert!(error(&format!("{MINIMAL}[[stages]]\nobjective='dpoo'"), &[]).contains("dpoo"));
+        assert!(error(&stage("dpoo", ""), &[]).contains("orpo, aot, aot_unpaired"));
         assert!(error(&format!("{MINIMAL}[[stages]]\nobjective='sft'\nbeta=0.1"), &[]).contains("beta"));
         assert!(
             error(&format!("{MINIMAL}[[stages]]\nobjective='sft'\nlearning_rate=nan"), &[])

@@ -95,14 +95,14 @@ pub fn pack(items: &[Item]) -> Result<Packed> {
 }
 
 /// Log-probability of every packed target under the model, with candle's graph
-/// behind it: `[targets]`.
+/// behind it: `[targets]`. With `stats`, the targets' statistics are appended, without a graph.
 ///
 /// # Errors
 /// Ids outside the vocabulary, sequences longer than the model's positions.
-pub fn log_probs(model: &Model, packed: &Packed) -> Result<Tensor> {
+pub fn log_probs(model: &Model, packed: &Packed, stats: Option<&mut Vec<TokenStats<f64>>>) -> Result<Tensor> {
     let hidden = model.hidden(&packed.ids, &packed.layout)?;
     let rows = Tensor::new(packed.rows.as_slice(), model.device())?;
-    Value::rows(&hidden, &rows)?.log_probs(&model.head()?, &packed.targets, None)
+    Value::rows(&hidden, &rows)?.log_probs(&model.head()?, &packed.targets, stats)
 }
 
 /// Statistics of every packed target, without a graph.
@@ -122,6 +122,18 @@ pub fn token_stats(model: &Model, packed: &Packed) -> Result<Vec<TokenStats<f64>
 /// # Errors
 /// As [`pack`] and [`log_probs`].
 pub fn score(model: &Model, items: &[Item]) -> Result<Vec<Vec<ResponseStats>>> {
+    score_with(model, items, |stats| Ok(ResponseStats::from_tokens(stats, model.vocab_size())?))
+}
+
+/// As [`score`], with a number of one's own for each response from its tokens' statistics.
+///
+/// # Errors
+/// As [`score`], and those of `number`.
+pub fn score_with<R>(
+    model: &Model,
+    items: &[Item],
+    number: impl Fn(&[TokenStats<f64>]) -> Result<R>,
+) -> Result<Vec<Vec<R>>> {
     let mut scored = Vec::with_capacity(items.len());
     for batch in batches(items, MAX_ROWS) {
         let packed = pack(&items[batch.clone()]).with_context(|| format!("items {batch:?}"))?;
@@ -129,9 +141,7 @@ pub fn score(model: &Model, items: &[Item]) -> Result<Vec<Vec<ResponseStats>>> {
         let mut ranges = packed.ranges.iter();
         for item in &items[batch] {
             let responses = ranges.by_ref().take(item.responses.len());
-            let response =
-                |range: &Range<usize>| ResponseStats::from_tokens(&stats[range.clone()], model.vocab_size());
-            scored.push(responses.map(response).collect::<Result<_, _>>()?);
+            scored.push(responses.map(|range| number(&stats[range.clone()])).collect::<Result<_>>()?);
         }
     }
     Ok(scored)

@@ -9,10 +9,10 @@ use crate::data::{
 use crate::dynamics::gauge::Gauge;
 use crate::generate;
 use crate::model::{Model, ModelConfig};
+use crate::objective::Preference;
 use crate::probe::{self, When};
 use crate::progress::Progress;
 use crate::record::{self, Hashes, JsonlWriter, Manifest, Metrics, StageInfo};
-use crate::score::{self, Item};
 use crate::train::{self, Example, Loss};
 use crate::{device, report, seed};
 use anyhow::{Context, Result, bail};
@@ -139,8 +139,10 @@ impl<'a> Run<'a> {
             probe_seconds: 0.0,
             notes: Vec::new(),
         };
-        if loss.uses_reference() {
-            info.notes.push(self.add_reference(stage, &mut examples)?);
+        if let Loss::Preference(preference) = &loss
+            && preference.loss.uses_reference()
+        {
+            info.notes.push(self.add_reference(stage, preference, &mut examples)?);
         }
         self.manifest.stages.push(info);
         record::write_manifest(&self.study.output, &self.manifest)?;
@@ -202,7 +204,12 @@ impl<'a> Run<'a> {
 
     /// Scores the pairs under the reference, which is the policy as it is now or
     /// the stage's `reference` folder.
-    fn add_reference(&self, stage: &Stage, examples: &mut [Example]) -> Result<String> {
+    fn add_reference(
+        &self,
+        stage: &Stage,
+        preference: &Preference,
+        examples: &mut [Example],
+    ) -> Result<String> {
         let other = match &stage.reference {
             Some(folder) => Some(Model::load(folder, self.model.dtype(), self.model.device())?),
             None => None,
@@ -214,7 +221,7 @@ impl<'a> Run<'a> {
             examples.len()
         ));
         let folder = self.study.cache_folder();
-        let (logps, cached) = train::reference_log_probs(reference, examples, &folder)?;
+        let (logps, cached) = train::reference_log_probs(reference, preference, examples, &folder)?;
         for (example, logps) in examples.iter_mut().zip(logps) {
             example.reference = Some(logps);
         }
@@ -376,7 +383,7 @@ pub fn examples(stage: &Stage, records: &[TokenizedRecord]) -> Result<Vec<Exampl
     let wanted: Vec<Vec<&str>> = if stage.objective == "sft" {
         stage.targets.iter().map(|t| vec![t.as_str()]).collect()
     } else {
-        vec![vec!["chosen", "rejected"]]
+        vec![["chosen", "rejected"].into_iter().chain(stage.anchor.as_deref()).collect()]
     };
     let mut examples = Vec::new();
     for record in records {
@@ -400,19 +407,6 @@ pub fn examples(stage: &Stage, records: &[TokenizedRecord]) -> Result<Vec<Exampl
         }
     }
     Ok(examples)
-}
-
-/// Scores the pairs under `reference` and keeps nothing: for a few pairs, outside a run.
-///
-/// # Errors
-/// Failures of the model.
-pub fn score_reference(reference: &Model, examples: &mut [Example]) -> Result<()> {
-    let items: Vec<Item> = examples.iter().map(Example::item).collect();
-    let scored = score::score(reference, &items)?;
-    for (example, logps) in examples.iter_mut().zip(scored) {
-        example.reference = Some([logps[0].logp, logps[1].logp]);
-    }
-    Ok(())
 }
 
 fn pretraining_blocks(

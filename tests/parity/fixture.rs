@@ -190,14 +190,19 @@ impl Pair {
 
 /// The stage's loss, as a run makes it.
 pub fn loss(stage: &Stage) -> Result<Loss> {
-    Ok(if stage.objective == SFT { Loss::Nll(stage.reduction) } else { Loss::Preference(stage.loss()?) })
+    Ok(if stage.objective == SFT {
+        Loss::Nll(stage.reduction)
+    } else {
+        Loss::Preference(stage.preference()?)
+    })
 }
 
 /// Every fixture, by name.
 pub fn all() -> Vec<Fixture> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures");
     let entries = std::fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
-    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = paths.filter(|path| path.is_dir()).collect();
     folders.sort();
     folders.into_iter().map(|folder| Fixture::read(folder).unwrap()).collect()
 }

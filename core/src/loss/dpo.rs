@@ -1,7 +1,6 @@
 //! Direct preference optimisation, with label smoothing (conservative DPO).
 
-use super::{PairLogps, PreferenceLoss, positive, smoothing};
-use crate::softmax::{log_sigmoid, sigmoid};
+use super::{MarginLoss, logistic, positive, smoothing};
 use crate::{Error, Real};
 
 /// DPO; with a label smoothing ε > 0 it is conservative DPO (cDPO).
@@ -47,23 +46,12 @@ impl<T: Real> Dpo<T> {
     }
 }
 
-impl<T: Real> PreferenceLoss<T> for Dpo<T> {
-    fn loss(&self, pair: &PairLogps<T>) -> T {
-        let x = self.beta * pair.margin();
-        let keep = T::ONE - self.label_smoothing;
-        let hit = -(keep * log_sigmoid(x));
-        // Without smoothing the second term is absent, even where it is 0·∞.
-        if self.label_smoothing == T::ZERO { hit } else { hit - self.label_smoothing * log_sigmoid(-x) }
+impl<T: Real> MarginLoss<T> for Dpo<T> {
+    fn loss_at(&self, margin: T) -> T {
+        logistic::loss(self.beta * margin, self.label_smoothing)
     }
 
-    fn weights(&self, pair: &PairLogps<T>) -> (T, T) {
-        let x = self.beta * pair.margin();
-        let keep = T::ONE - self.label_smoothing;
-        let weight = self.beta * (keep * sigmoid(-x) - self.label_smoothing * sigmoid(x));
-        (weight, weight)
-    }
-
-    fn uses_reference(&self) -> bool {
-        true
+    fn pull_at(&self, margin: T) -> T {
+        self.beta * logistic::pull(self.beta * margin, self.label_smoothing)
     }
 }

@@ -1,6 +1,6 @@
 //! The hinge loss on the reference-relative margin.
 
-use super::{PairLogps, PreferenceLoss, positive};
+use super::{MarginLoss, positive};
 use crate::{Error, Real};
 
 /// The hinge loss of TRL (RSO): as DPO, with a hinge for the logistic.
@@ -31,19 +31,13 @@ impl<T: Real> Hinge<T> {
     }
 }
 
-impl<T: Real> PreferenceLoss<T> for Hinge<T> {
-    fn loss(&self, pair: &PairLogps<T>) -> T {
-        let gap = T::ONE - self.beta * pair.margin();
+impl<T: Real> MarginLoss<T> for Hinge<T> {
+    fn loss_at(&self, margin: T) -> T {
+        let gap = T::ONE - self.beta * margin;
         if gap < T::ZERO { T::ZERO } else { gap }
     }
 
-    fn weights(&self, pair: &PairLogps<T>) -> (T, T) {
-        let satisfied = self.beta * pair.margin() >= T::ONE;
-        let weight = if satisfied { T::ZERO } else { self.beta };
-        (weight, weight)
-    }
-
-    fn uses_reference(&self) -> bool {
-        true
+    fn pull_at(&self, margin: T) -> T {
+        if self.beta * margin >= T::ONE { T::ZERO } else { self.beta }
     }
 }

@@ -1,15 +1,19 @@
-//! Identity preference optimisation, with sums or with token means.
+//! Identity preference optimisation.
 
-use super::{PairLogps, PreferenceLoss, positive};
+use super::{MarginLoss, positive};
 use crate::{Error, Real};
 
-/// IPO on sums of log-probabilities, as in the original and in the paper's reference code.
+/// IPO: the margin is drawn to 1/(2β).
 ///
 /// # Definition
 ///
 /// ```text
 /// L = (h − 1/(2β))²        w₊ = w₋ = 1/β − 2h
 /// ```
+///
+/// On sums of log-probabilities, as in the original and in the paper's reference code, the
+/// objective is `ipo`. TRL takes it on token means, [`OnMargin`](super::OnMargin) with
+/// `token_mean`, where w± = (1/β − 2m)/L± differ when the lengths do: `ipo_mean`.
 ///
 /// # Special cases
 ///
@@ -31,70 +35,13 @@ impl<T: Real> Ipo<T> {
     }
 }
 
-impl<T: Real> PreferenceLoss<T> for Ipo<T> {
-    fn loss(&self, pair: &PairLogps<T>) -> T {
-        squared_gap(pair.margin(), self.beta)
+impl<T: Real> MarginLoss<T> for Ipo<T> {
+    fn loss_at(&self, margin: T) -> T {
+        let gap = margin - T::HALF / self.beta;
+        gap * gap
     }
 
-    fn weights(&self, pair: &PairLogps<T>) -> (T, T) {
-        let weight = slope(pair.margin(), self.beta);
-        (weight, weight)
+    fn pull_at(&self, margin: T) -> T {
+        T::ONE / self.beta - T::TWO * margin
     }
-
-    fn uses_reference(&self) -> bool {
-        true
-    }
-}
-
-/// IPO on token means, as in TRL.
-///
-/// # Definition
-///
-/// ```text
-/// L = (m − 1/(2β))²,  m = r₊/L₊ − r₋/L₋        w± = (1/β − 2m)/L±
-/// ```
-///
-/// # Special cases
-///
-/// As [`Ipo`] with m for h; w₊ and w₋ differ when the lengths do. An empty response counts as
-/// one token.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct IpoMean<T> {
-    beta: T,
-}
-
-impl<T: Real> IpoMean<T> {
-    /// IPO on token means with strength `beta`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Range`] unless β > 0.
-    pub fn new(beta: T) -> Result<Self, Error> {
-        Ok(IpoMean { beta: positive("beta", beta)? })
-    }
-}
-
-impl<T: Real> PreferenceLoss<T> for IpoMean<T> {
-    fn loss(&self, pair: &PairLogps<T>) -> T {
-        squared_gap(pair.mean_margin(), self.beta)
-    }
-
-    fn weights(&self, pair: &PairLogps<T>) -> (T, T) {
-        let weight = slope(pair.mean_margin(), self.beta);
-        let (chosen_len, rejected_len) = pair.lengths();
-        (weight / chosen_len, weight / rejected_len)
-    }
-
-    fn uses_reference(&self) -> bool {
-        true
-    }
-}
-
-fn squared_gap<T: Real>(margin: T, beta: T) -> T {
-    let gap = margin - T::HALF / beta;
-    gap * gap
-}
-
-fn slope<T: Real>(margin: T, beta: T) -> T {
-    T::ONE / beta - T::TWO * margin
 }

@@ -1,6 +1,6 @@
 //! Robust DPO: unbiased under a known rate of flipped labels.
 
-use super::{PairLogps, PreferenceLoss, positive, smoothing};
+use super::{MarginLoss, positive, smoothing};
 use crate::softmax::{log_sigmoid, sigmoid};
 use crate::{Error, Real};
 
@@ -34,24 +34,19 @@ impl<T: Real> RobustDpo<T> {
     }
 }
 
-impl<T: Real> PreferenceLoss<T> for RobustDpo<T> {
-    fn loss(&self, pair: &PairLogps<T>) -> T {
-        let x = self.beta * pair.margin();
+impl<T: Real> MarginLoss<T> for RobustDpo<T> {
+    fn loss_at(&self, margin: T) -> T {
+        let x = self.beta * margin;
         let e = self.label_smoothing;
         let hit = -((T::ONE - e) * log_sigmoid(x));
         // Without smoothing the second term is absent, even where it is 0·∞.
         if e == T::ZERO { hit } else { (hit + e * log_sigmoid(-x)) / (T::ONE - T::TWO * e) }
     }
 
-    fn weights(&self, pair: &PairLogps<T>) -> (T, T) {
-        let x = self.beta * pair.margin();
+    fn pull_at(&self, margin: T) -> T {
+        let x = self.beta * margin;
         let e = self.label_smoothing;
         let mixed = (T::ONE - e) * sigmoid(-x) + e * sigmoid(x);
-        let weight = self.beta * mixed / (T::ONE - T::TWO * e);
-        (weight, weight)
-    }
-
-    fn uses_reference(&self) -> bool {
-        true
+        self.beta * mixed / (T::ONE - T::TWO * e)
     }
 }

@@ -10,6 +10,9 @@ use crate::Real;
 /// ```text
 /// L = −log π(y⁺)        w₊ = 1, w₋ = 0        paper: §3.1, eq. 10–11
 /// ```
+///
+/// Label smoothing changes the residual at each token and leaves these weights: see
+/// [`smoothed_residual_into`](super::smoothed_residual_into).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sft;
 

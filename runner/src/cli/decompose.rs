@@ -4,7 +4,7 @@ use crate::dynamics::decompose::{Detail, decompose};
 use crate::dynamics::kernel;
 use crate::model::Model;
 use crate::progress::Progress;
-use crate::train::{Example, Loss, Optimizer, Update};
+use crate::train::{self, Example, Loss, Optimizer, Update};
 use crate::{device, report, seed, study};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -161,13 +161,11 @@ fn examples(
     let records = pick(&read.records, &args.lines.0, &args.data)?;
     let (records, _) = study::tokenize(&study.data, read.format, &records, tokenizer)?;
     let mut examples = study::examples(stage, &records)?;
-    if loss.uses_reference() {
-        let other = match &stage.reference {
-            Some(folder) => Some(Model::load(folder, model.dtype(), model.device())?),
-            None => None,
-        };
-        study::score_reference(other.as_ref().unwrap_or(model), &mut examples)?;
-    }
+    let other = match &stage.reference {
+        Some(folder) => Some(Model::load(folder, model.dtype(), model.device())?),
+        None => None,
+    };
+    train::add_reference(other.as_ref().unwrap_or(model), loss, &mut examples)?;
     Ok(examples)
 }
 

@@ -5,7 +5,7 @@ use crate::model::Model;
 use crate::progress::Progress;
 use crate::record::{Influence, JsonlWriter};
 use crate::statistics::estimate;
-use crate::train::{Example, Loss};
+use crate::train::{self, Example, Loss};
 use crate::{device, report, seed, study};
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
@@ -120,9 +120,7 @@ fn measure(args: &Args, folder: &Path) -> Result<Vec<Influence>> {
     };
     let (records, _) = study::tokenize(&settings.data, read.format, &records, &tokenizer)?;
     let mut examples: Vec<Example> = study::examples(stage, &records[..args.updates.min(records.len())])?;
-    if loss.uses_reference() {
-        study::score_reference(&model, &mut examples)?;
-    }
+    train::add_reference(&model, &loss, &mut examples)?;
     let observed = &records[..args.prompts.min(records.len())];
     let rng = &mut seed::rng(args.seed, "kernel");
     let mut rows = Vec::new();

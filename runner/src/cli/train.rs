@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Example: ldyn train dpo --model pythia-410m --data hh.jsonl --output runs/dpo --set stages.0.beta=0.2
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// `sft`, or a preference loss: dpo, cdpo, robust, ipo, ipo_mean, hinge, slic, sppo.
+    /// `sft`, or a preference loss such as dpo, ipo, simpo, orpo; an unknown name is answered with all.
     objective: String,
     /// Model folder in the Hugging Face layout, tokenizer included.
     #[arg(long)]

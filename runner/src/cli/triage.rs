@@ -87,9 +87,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     read.notes().iter().for_each(|note| progress.say(note));
     let (records, _) = study::tokenize(&study.data, read.format, &read.records, &tokenizer)?;
     let mut examples = study::examples(stage, &records)?;
-    if loss.uses_reference() {
-        study::score_reference(&model, &mut examples)?;
-    }
+    train::add_reference(&model, &loss, &mut examples)?;
     let (trained, scored) = match args.check_steps {
         Some(_) => {
             ensure!(

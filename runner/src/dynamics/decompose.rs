@@ -144,14 +144,12 @@ fn describe(
     loss: &Loss,
 ) -> Result<Step> {
     let whole = [examples.len(), train::predicted_tokens(examples)];
-    let mut g_sq = [0.0; 2];
-    for example in examples {
-        let mut means = train::Means::default();
-        let pass = train::Pass::new(model, loss, std::slice::from_ref(example), whole, &mut means)?;
+    let mut g_sq = [0.0; 3];
+    for examples in examples.chunks(stage.batch_size) {
+        let pass = train::Pass::new(model, loss, examples, whole, &mut train::Means::default())?;
         let stats = crate::score::token_stats(model, &pass.packed)?;
-        for (response, range) in pass.packed.ranges.iter().enumerate() {
-            let residuals = stats[range.clone()].iter().zip(&pass.coefficients[range.clone()]);
-            g_sq[response.min(1)] += residuals.map(|(s, c)| (c * gap_norm(s)).powi(2)).sum::<f64>();
+        for (token, s) in train::targets(&pass, examples).zip(&stats) {
+            g_sq[token.response] += (token.coefficient * gap_norm(s)).powi(2);
         }
     }
     let length = |part: &Direction| -> Result<f64> {
@@ -201,7 +199,7 @@ fn token_map(
     update.token_by_token(model, loss, examples, |token: UpdateToken, direction| {
         let predicted = predict::predicted(model, &direction, std::slice::from_ref(&item))?;
         values.extend(predicted.into_iter().flatten().flatten());
-        let response = ["chosen", "rejected"][token.response.min(1)];
+        let response = ["chosen", "rejected", "anchor"][token.response];
         let line = examples[token.example].example;
         rows.push(MapToken {
             response: if examples.len() == 1 {

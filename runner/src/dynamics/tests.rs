@@ -61,7 +61,7 @@ fn objectives() -> Vec<Stage> {
     names
         .map(|name| {
             let mut stage = stage(name, SGD, 1e-3);
-            if name == "robust" {
+            if matches!(name, "robust" | "exo_pair") {
                 stage.label_smoothing = Some(0.1);
             }
             stage

@@ -12,6 +12,8 @@ pub enum Cause {
     Chosen,
     /// The residuals G₋ at the tokens of y⁻.
     Rejected,
+    /// The residuals at the tokens of an anchor response.
+    Anchor,
     /// Earlier gradients, through the optimiser's momentum.
     History,
     /// Weight decay.
@@ -24,6 +26,7 @@ impl Cause {
         match self {
             Self::Chosen => "through y⁺",
             Self::Rejected => "through y⁻",
+            Self::Anchor => "through the anchor",
             Self::History => "earlier gradients",
             Self::Decay => "weight decay",
         }
@@ -129,8 +132,8 @@ pub struct Step {
     pub clip: f64,
     /// ‖Δθ‖ of each part.
     pub parts: Vec<(Cause, f64)>,
-    /// Size of the G-factor through each response, √(Σ_l w²‖π − e_y‖²) over the batch: y⁺, y⁻.
-    pub g_norms: [f64; 2],
+    /// Size of the G-factor through each response, √(Σ_l w²‖π − e_y‖²) over the batch: y⁺, y⁻, anchor.
+    pub g_norms: [f64; 3],
 }
 
 /// An observed response.

@@ -2,6 +2,8 @@
 
 mod optimizer;
 mod order;
+#[cfg(test)]
+mod preference_tests;
 mod reference;
 mod schedule;
 mod step;
@@ -9,10 +11,10 @@ mod update;
 
 pub use optimizer::{Linearised, Optimizer};
 pub use order::order;
-pub use reference::reference_log_probs;
+pub use reference::{add_reference, reference_log_probs};
 pub use schedule::learning_rate;
 pub use step::{Example, Gradients, Loss, Means, Pass, accumulate, predicted_tokens, sum_of_squares};
-pub use update::{Update, UpdateToken, displacement, move_along, sum};
+pub use update::{Update, UpdateToken, displacement, move_along, sum, targets};
 
 use crate::config::Stage;
 use crate::model::Model;

@@ -1,8 +1,9 @@
 //! Reference log-probabilities: computed once by the reference model, kept on
 //! disk under a hash of everything that they depend on.
 
-use super::Example;
+use super::{Example, Loss};
 use crate::model::Model;
+use crate::objective::Preference;
 use crate::score::{self, Item};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ struct CacheFile {
     logps: Vec<[f64; 2]>,
 }
 
-/// log π_ref of every pair, from the cache in `folder` if it holds them. Returns
+/// log π_ref of every pair, as the loss sums it, from the cache in `folder` if it holds them. Returns
 /// whether it did. The values are those of the reference scored as the policy is,
 /// bit for bit on a CPU, so that policy = reference gives a margin of exactly 0.
 ///
@@ -30,16 +31,16 @@ struct CacheFile {
 /// (remove it).
 pub fn reference_log_probs(
     reference: &Model,
+    preference: &Preference,
     examples: &[Example],
     folder: &Path,
 ) -> Result<(Vec<[f64; 2]>, bool)> {
-    let key = key(reference, examples)?;
+    let key = key(reference, preference, examples)?;
     let path = folder.join(format!("reference-{}.json", &key[..16]));
     if path.exists() {
         return Ok((read(&path, &key, examples.len())?, true));
     }
-    let items: Vec<Item> = examples.iter().map(Example::item).collect();
-    let logps = score::score(reference, &items)?.iter().map(|r| [r[0].logp, r[1].logp]).collect();
+    let logps = pair_log_probs(reference, preference, examples)?;
     let file = CacheFile { version: VERSION, key, logps };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let temporary = path.with_extension("json.tmp");
@@ -49,7 +50,29 @@ pub fn reference_log_probs(
     Ok((file.logps, false))
 }
 
-fn key(reference: &Model, examples: &[Example]) -> Result<String> {
+/// Gives every pair log π_ref under `reference` where the loss uses it; nothing is kept on disk.
+///
+/// # Errors
+/// Failures of the model.
+pub fn add_reference(reference: &Model, loss: &Loss, examples: &mut [Example]) -> Result<()> {
+    if let Loss::Preference(preference) = loss
+        && preference.loss.uses_reference()
+    {
+        let logps = pair_log_probs(reference, preference, examples)?;
+        examples.iter_mut().zip(logps).for_each(|(example, logps)| example.reference = Some(logps));
+    }
+    Ok(())
+}
+
+fn pair_log_probs(reference: &Model, preference: &Preference, examples: &[Example]) -> Result<Vec<[f64; 2]>> {
+    let items: Vec<Item> = examples.iter().map(Example::item).collect();
+    let tokens =
+        score::score_with(reference, &items, |stats| Ok(stats.iter().map(|s| s.logp).collect::<Vec<f64>>()))?;
+    let pair = |r: Vec<Vec<f64>>| [preference.sum(&r[0], r[1].len()), preference.sum(&r[1], r[0].len())];
+    Ok(tokens.into_iter().map(pair).collect())
+}
+
+fn key(reference: &Model, preference: &Preference, examples: &[Example]) -> Result<String> {
     let mut hash = Sha256::new();
     // The device and number type belong to the values' last bits.
     hash.update(format!(
@@ -58,6 +81,9 @@ fn key(reference: &Model, examples: &[Example]) -> Result<String> {
         reference.device().location(),
         reference.dtype()
     ));
+    if let Some(ld) = preference.ld {
+        hash.update(format!("{ld:?}"));
+    }
     for ids in examples.iter().flat_map(|e| std::iter::once(&e.prompt).chain(&e.responses)) {
         hash.update((ids.len() as u64).to_le_bytes());
         ids.iter().for_each(|id| hash.update(id.to_le_bytes()));

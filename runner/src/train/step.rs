@@ -5,10 +5,13 @@
 
 use crate::config::{Reduction, Stage};
 use crate::model::{Direction, Model};
+use crate::objective::Preference;
 use crate::score::{self, Item, Packed};
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor, Var};
-use ldyn_core::loss::{Objective, PairLogps, PreferenceLoss};
+use ldyn_core::diagnostics::TokenStats;
+use ldyn_core::loss::PairLogps;
+use std::ops::Range;
 
 /// One training example as token ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +20,7 @@ pub struct Example {
     pub example: usize,
     /// Prompt ids; empty for plain text.
     pub prompt: Vec<u32>,
-    /// The response to learn, or chosen and rejected.
+    /// The response to learn, or chosen and rejected, and an anchor where the loss has one.
     pub responses: Vec<Vec<u32>>,
     /// log π_ref of chosen and rejected, where the loss uses a reference.
     pub reference: Option<[f64; 2]>,
@@ -42,7 +45,7 @@ pub enum Loss {
     /// −log π of single responses.
     Nll(Reduction),
     /// A preference loss of pairs, mean over the batch.
-    Preference(Objective<f64>),
+    Preference(Preference),
 }
 
 impl Loss {
@@ -54,13 +57,13 @@ impl Loss {
         Ok(if stage.is_pretrain() || stage.objective == "sft" {
             Self::Nll(stage.reduction)
         } else {
-            Self::Preference(stage.loss()?)
+            Self::Preference(stage.preference()?)
         })
     }
 
     /// Whether log-probabilities of the reference are needed.
     pub fn uses_reference(&self) -> bool {
-        matches!(self, Self::Preference(objective) if PreferenceLoss::<f64>::uses_reference(objective))
+        matches!(self, Self::Preference(preference) if preference.loss.uses_reference())
     }
 }
 
@@ -202,56 +205,20 @@ impl Pass {
         [n, predicted]: [usize; 2],
         means: &mut Means,
     ) -> Result<Self> {
-        let n = n as f64;
         let items: Vec<Item> = examples.iter().map(|e| e.item()).collect();
         let packed = score::pack(&items)?;
-        let log_probs = score::log_probs(model, &packed)?;
+        let weighted = matches!(loss, Loss::Preference(p) if p.weighted);
+        let mut stats = weighted.then(Vec::new);
+        let log_probs = score::log_probs(model, &packed, stats.as_mut())?;
         let values: Vec<f64> = log_probs.to_dtype(DType::F64)?.to_vec1()?;
-        let mut coefficients = vec![0.0f64; values.len()];
-        let mut ranges = packed.ranges.iter();
-        for example in examples {
-            let first = ranges.next().expect("a range a response");
-            let chosen: f64 = values[first.clone()].iter().sum();
-            means.chosen += chosen / n;
-            let example_loss = match loss {
-                Loss::Nll(reduction) => {
-                    let scale = match reduction {
-                        Reduction::Sum => n,
-                        Reduction::TokenMean => predicted as f64,
-                    };
-                    coefficients[first.clone()].fill(-1.0 / scale);
-                    -chosen / scale
-                }
-                Loss::Preference(objective) => {
-                    let second = ranges.next().expect("a pair has two ranges");
-                    let rejected: f64 = values[second.clone()].iter().sum();
-                    let [ref_chosen, ref_rejected] = example.reference.unwrap_or([0.0; 2]);
-                    let pair = PairLogps {
-                        chosen,
-                        rejected,
-                        ref_chosen,
-                        ref_rejected,
-                        chosen_len: first.len(),
-                        rejected_len: second.len(),
-                    };
-                    let outcome = objective.outcome(&pair);
-                    coefficients[first.clone()].fill(-outcome.chosen_weight / n);
-                    coefficients[second.clone()].fill(outcome.rejected_weight / n);
-                    let ratios = [chosen - ref_chosen, rejected - ref_rejected];
-                    means.rejected += rejected / n;
-                    means.ratio_chosen += ratios[0] / n;
-                    means.ratio_rejected += ratios[1] / n;
-                    means.accuracy += f64::from(u8::from(ratios[0] > ratios[1])) / n;
-                    means.weight_chosen += outcome.chosen_weight / n;
-                    means.weight_rejected += outcome.rejected_weight / n;
-                    outcome.loss / n
-                }
-            };
-            if !example_loss.is_finite() {
-                bail!("the loss of example {} is {example_loss}", example.example)
-            }
-            means.loss += example_loss;
+        let coefficients = vec![0.0; values.len()];
+        let mut scored = Scored { examples, n: n as f64, ranges: &packed.ranges, values, coefficients };
+        match loss {
+            Loss::Nll(Reduction::Sum) => scored.nll(n as f64, means)?,
+            Loss::Nll(Reduction::TokenMean) => scored.nll(predicted as f64, means)?,
+            Loss::Preference(preference) => scored.preference(preference, stats.as_deref(), means)?,
         }
+        let coefficients = scored.coefficients;
         means.tokens += packed.ids.len();
         Ok(Self { packed, log_probs, coefficients })
     }
@@ -292,4 +259,106 @@ pub fn accumulate(
 /// Scored tokens of all examples.
 pub fn predicted_tokens(examples: &[&Example]) -> usize {
     examples.iter().map(|e| e.predicted_tokens()).sum()
+}
+
+/// Examples of one forward pass, with what it gave.
+struct Scored<'a> {
+    examples: &'a [&'a Example],
+    /// Examples of the whole optimiser step.
+    n: f64,
+    /// Where each response's tokens lie, example after example.
+    ranges: &'a [Range<usize>],
+    /// log π of the tokens.
+    values: Vec<f64>,
+    /// What each log π is multiplied with before it is differentiated; from 0.
+    coefficients: Vec<f64>,
+}
+
+impl Scored<'_> {
+    /// Each example with the tokens of its responses.
+    fn responses(&self) -> impl Iterator<Item = (&Example, &[Range<usize>])> {
+        let mut rest = self.ranges;
+        self.examples.iter().map(move |example| {
+            let (own, others) = rest.split_at(example.responses.len());
+            rest = others;
+            (*example, own)
+        })
+    }
+
+    /// −log π of the first responses, over `scale`.
+    fn nll(&mut self, scale: f64, means: &mut Means) -> Result<()> {
+        let mut targets = Vec::with_capacity(self.examples.len());
+        for (example, own) in self.responses() {
+            let logp: f64 = self.values[own[0].clone()].iter().sum();
+            means.chosen += logp / self.n;
+            means.loss += finite(-logp / scale, example)?;
+            targets.push(own[0].clone());
+        }
+        for range in targets {
+            self.coefficients[range].fill(-1.0 / scale);
+        }
+        Ok(())
+    }
+
+    fn preference(
+        &mut self,
+        preference: &Preference,
+        stats: Option<&[TokenStats<f64>]>,
+        means: &mut Means,
+    ) -> Result<()> {
+        let (mut pairs, mut anchors) = (Vec::new(), Vec::new());
+        for (example, own) in self.responses() {
+            let [chosen_len, rejected_len] = [own[0].len(), own[1].len()];
+            let [ref_chosen, ref_rejected] = example.reference.unwrap_or([0.0; 2]);
+            pairs.push(PairLogps {
+                chosen: preference.sum(&self.values[own[0].clone()], rejected_len),
+                rejected: preference.sum(&self.values[own[1].clone()], chosen_len),
+                ref_chosen,
+                ref_rejected,
+                chosen_len,
+                rejected_len,
+            });
+            anchors.extend(own.get(2).map(|range| self.values[range.clone()].iter().sum::<f64>()));
+        }
+        let outcomes = preference.outcomes(&pairs, &anchors)?;
+        let sum_sq: Option<Vec<f64>> = stats.map(|stats| stats.iter().map(|s| s.sum_sq).collect());
+        let mut coefficients = std::mem::take(&mut self.coefficients);
+        let n = self.n;
+        for (((example, own), pair), (outcome, anchor_weight)) in self.responses().zip(&pairs).zip(outcomes) {
+            let outcome = match &sum_sq {
+                None => outcome,
+                Some(sum_sq) => {
+                    let tokens = |i: usize| (&self.values[own[i].clone()], &sum_sq[own[i].clone()]);
+                    outcome.scaled(preference.pair_weight(tokens(0), tokens(1))?)
+                }
+            };
+            means.loss += finite(outcome.loss / n, example)?;
+            let sides = [(-outcome.chosen_weight, own[1].len()), (outcome.rejected_weight, own[0].len())];
+            for (range, (weight, other_len)) in own.iter().zip(sides) {
+                for (l, c) in coefficients[range.clone()].iter_mut().enumerate() {
+                    *c = weight * preference.token_weight(l, other_len) / n;
+                }
+            }
+            if let Some(range) = own.get(2) {
+                coefficients[range.clone()].fill(-anchor_weight / n);
+            }
+            let (ratio_chosen, ratio_rejected) = pair.log_ratios();
+            means.chosen += pair.chosen / n;
+            means.rejected += pair.rejected / n;
+            means.ratio_chosen += ratio_chosen / n;
+            means.ratio_rejected += ratio_rejected / n;
+            means.accuracy += f64::from(u8::from(ratio_chosen > ratio_rejected)) / n;
+            means.weight_chosen += outcome.chosen_weight / n;
+            means.weight_rejected += outcome.rejected_weight / n;
+        }
+        self.coefficients = coefficients;
+        Ok(())
+    }
+}
+
+fn finite(loss: f64, example: &Example) -> Result<f64> {
+    if !loss.is_finite() {
+        bail!("the loss of example {} is {loss}", example.example)
+    }
+    Ok(loss)
 }

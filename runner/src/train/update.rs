@@ -23,6 +23,7 @@ pub struct Update {
     pub clip: f64,
     /// Learning rate of the step, warm-up included.
     pub learning_rate: f64,
+    batch_size: usize,
     linear: Linearised,
 }
 
@@ -45,13 +46,12 @@ impl Update {
         }
         let whole = [examples.len(), predicted_tokens(examples)];
         let mut means = Means::default();
-        let mut causes = vec![(Cause::Chosen, Gradients::new(model))];
-        if matches!(loss, Loss::Preference(_)) {
-            causes.push((Cause::Rejected, Gradients::new(model)));
-        }
+        let most = examples.iter().map(|e| e.responses.len()).max().unwrap_or(0);
+        let mut causes: Vec<(Cause, Gradients)> =
+            RESPONSES.into_iter().take(most).map(|cause| (cause, Gradients::new(model))).collect();
         for examples in examples.chunks(stage.batch_size) {
             let pass = Pass::new(model, loss, examples, whole, &mut means)?;
-            let cause = causes_of(&pass, causes.len());
+            let cause: Vec<Cause> = targets(&pass, examples).map(|t| RESPONSES[t.response]).collect();
             for (c, gradients) in &mut causes {
                 gradients.backward(&pass.through(|t| cause[t] == *c)?)?;
             }
@@ -74,7 +74,7 @@ impl Update {
         for (cause, part) in [(Cause::History, &linear.history), (Cause::Decay, &linear.decay)] {
             parts.extend(part.clone().map(|tensors| (cause, named(tensors))));
         }
-        Ok(Self { parts, means, grad_norm, clip, learning_rate, linear })
+        Ok(Self { parts, means, grad_norm, clip, learning_rate, batch_size: stage.batch_size, linear })
     }
 
     /// The first step of a fresh optimiser, at the full learning rate.
@@ -108,36 +108,29 @@ impl Update {
         mut each: impl FnMut(UpdateToken, Direction) -> Result<()>,
     ) -> Result<()> {
         let whole = [examples.len(), predicted_tokens(examples)];
-        for (i, example) in examples.iter().enumerate() {
-            let pass = Pass::new(model, loss, std::slice::from_ref(example), whole, &mut Means::default())?;
-            for (response, range) in pass.packed.ranges.iter().enumerate() {
-                for target in range.clone() {
-                    let mut gradients = Gradients::new(model);
-                    gradients.backward(&pass.through(|t| t == target)?)?;
-                    let tensors = descend(&self.linear, &gradients.values)?;
-                    let direction =
-                        model.parameters().map(|(name, _)| name.to_owned()).zip(tensors).collect();
-                    let token = UpdateToken {
-                        example: i,
-                        response,
-                        position: target - range.start,
-                        token: pass.packed.targets[target],
-                        coefficient: pass.coefficients[target],
-                    };
-                    each(token, direction)?;
-                }
+        for (chunk, examples) in examples.chunks(self.batch_size).enumerate() {
+            let pass = Pass::new(model, loss, examples, whole, &mut Means::default())?;
+            for (target, token) in targets(&pass, examples).enumerate() {
+                let mut gradients = Gradients::new(model);
+                gradients.backward(&pass.through(|t| t == target)?)?;
+                let tensors = descend(&self.linear, &gradients.values)?;
+                let direction = model.parameters().map(|(name, _)| name.to_owned()).zip(tensors).collect();
+                each(UpdateToken { example: chunk * self.batch_size + token.example, ..token }, direction)?;
             }
         }
         Ok(())
     }
 }
 
+/// What the responses of an example cause, in their order.
+const RESPONSES: [Cause; 3] = [Cause::Chosen, Cause::Rejected, Cause::Anchor];
+
 /// A scored token of the update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UpdateToken {
     /// Index of the example in the batch.
     pub example: usize,
-    /// 0 for y⁺ (or the single response), 1 for y⁻.
+    /// 0 for y⁺ (or the single response), 1 for y⁻, 2 for an anchor.
     pub response: usize,
     /// Position among the response's scored tokens.
     pub position: usize,
@@ -147,15 +140,18 @@ pub struct UpdateToken {
     pub coefficient: f64,
 }
 
-/// Which response each target of a pass belongs to; with one cause all are `Chosen`.
-fn causes_of(pass: &Pass, n: usize) -> Vec<Cause> {
-    let mut causes = vec![Cause::Chosen; pass.coefficients.len()];
-    for (i, range) in pass.packed.ranges.iter().enumerate() {
-        if i % n == 1 {
-            causes[range.clone()].fill(Cause::Rejected);
-        }
-    }
-    causes
+/// The targets of a pass of these examples in order, each with its place.
+pub fn targets<'a>(pass: &'a Pass, examples: &'a [&Example]) -> impl Iterator<Item = UpdateToken> + 'a {
+    let places = examples.iter().enumerate().flat_map(|(i, e)| (0..e.responses.len()).map(move |r| (i, r)));
+    places.zip(&pass.packed.ranges).flat_map(move |((example, response), range)| {
+        range.clone().map(move |target| UpdateToken {
+            example,
+            response,
+            position: target - range.start,
+            token: pass.packed.targets[target],
+            coefficient: pass.coefficients[target],
+        })
+    })
 }
 
 /// −gain ∘ g.

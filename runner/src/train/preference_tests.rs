@@ -1,0 +1,121 @@
+//! The gradient that trains is that of the loss, for losses of every shape.
+
+use super::{Example, Gradients, Loss, Means, accumulate, reference_log_probs};
+use crate::config::{self, Stage};
+use crate::model::{Model, ModelConfig};
+use crate::seed;
+use candle_core::{DType, Device};
+
+const CONFIG: &str = r#"{"model_type": "gpt_neox", "vocab_size": 19, "hidden_size": 16, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "intermediate_size": 12, "max_position_embeddings": 16,
+    "rotary_pct": 0.25, "initializer_range": 0.3}"#;
+
+fn model(name: &str) -> Model {
+    let config = ModelConfig::parse(CONFIG).unwrap();
+    Model::init(config, DType::F64, &Device::Cpu, &mut seed::rng(3, name)).unwrap()
+}
+
+fn stage(keys: &str) -> Stage {
+    let text = format!("output='o'\n[model]\npath='m'\n[data]\ntrain='d'\n[[stages]]\n{keys}");
+    config::parse(&text, &[]).unwrap().stages.remove(0)
+}
+
+/// Four pairs, with a third response where the stage has an anchor, and their reference.
+fn examples(stage: &Stage) -> Vec<Example> {
+    let responses = [
+        [vec![3, 4, 5, 0], vec![6, 0], vec![7, 8, 0]],
+        [vec![1, 0], vec![2, 9, 10, 11, 0], vec![12, 0]],
+        [vec![13, 14, 0], vec![13, 15, 0], vec![16, 0]],
+        [vec![17, 0], vec![18, 1, 0], vec![4, 4, 0]],
+    ];
+    let n = if stage.anchor.is_some() { 3 } else { 2 };
+    let mut examples: Vec<Example> = responses
+        .into_iter()
+        .enumerate()
+        .map(|(i, responses)| Example {
+            example: i,
+            prompt: vec![i as u32 + 1, 2],
+            responses: responses[..n].to_vec(),
+            reference: None,
+        })
+        .collect();
+    let preference = stage.preference().unwrap();
+    if preference.loss.uses_reference() {
+        let folder = tempfile::tempdir().unwrap();
+        let reference = model("reference");
+        let (logps, _) = reference_log_probs(&reference, &preference, &examples, folder.path()).unwrap();
+        for (example, logps) in examples.iter_mut().zip(logps) {
+            example.reference = Some(logps);
+        }
+    }
+    examples
+}
+
+/// Means and gradients of all examples, in passes of two.
+fn step(model: &Model, stage: &Stage, examples: &[Example]) -> (Means, Gradients) {
+    let mut gradients = Gradients::new(model);
+    let loss = Loss::Preference(stage.preference().unwrap());
+    let batch: Vec<&Example> = examples.iter().collect();
+    let means = accumulate(model, &loss, &batch, 2, &mut gradients).unwrap();
+    (means, gradients)
+}
+
+#[test]
+fn gradients_are_the_derivatives_of_the_loss() {
+    for keys in [
+        "objective='simpo'\nbeta=2.0",
+        "objective='orpo'\nbeta=1.0",
+        "objective='cpo'\nbeta=0.5",
+        "objective='dpo'\nbeta=0.5\nrpo_alpha=0.3\nf_divergence_type='js_divergence'",
+        "objective='sigmoid_norm'\nbeta=0.5\nld_alpha=0.25",
+        "objective='apo_down'\nbeta=0.5\nld_alpha=0.0",
+        "objective='nca_pair'\nbeta=0.5\nreference_free=true",
+        "objective='aot'\nbeta=0.5\nlabel_smoothing=0.1",
+        "objective='aot_unpaired'\nbeta=0.5\nld_alpha=0.5",
+        "objective='slic'\ndelta=50.0\nsft_weight=0.5\nanchor='gpt'",
+    ] {
+        let stage = stage(keys);
+        let examples = examples(&stage);
+        let model = model("policy");
+        let (means, gradients) = step(&model, &stage, &examples);
+        assert_eq!(means.accuracy.fract() % 0.25, 0.0);
+        let square = gradients.norm().unwrap().powi(2);
+        let along = |t: f64| {
+            let moved = model.copy().unwrap();
+            for ((_, var), gradient) in moved.parameters().zip(&gradients.values) {
+                var.set(&(var.as_detached_tensor() + (gradient * t).unwrap()).unwrap()).unwrap();
+            }
+            step(&moved, &stage, &examples).0.loss
+        };
+        let t = 1e-4 / square.sqrt();
+        let slope = (8.0 * (along(t) - along(-t)) - (along(2.0 * t) - along(-2.0 * t))) / (12.0 * t);
+        assert!((slope - square).abs() <= 1e-7 * square, "{keys}: {slope} and {square}");
+    }
+}
+
+#[test]
+fn weighing_by_the_policy_scales_each_pair_and_has_no_gradient() {
+    let (plain, weighted) = (stage("objective='dpo'"), stage("objective='dpo'\nuse_weighting=true"));
+    let model = model("policy");
+    for example in examples(&plain) {
+        let (means, gradients) = step(&model, &plain, std::slice::from_ref(&example));
+        let (scaled, scaled_gradients) = step(&model, &weighted, std::slice::from_ref(&example));
+        let factor = scaled.loss / means.loss;
+        assert!(factor > 0.0 && (factor - 1.0).abs() > 1e-3, "{factor}");
+        let ratio = scaled_gradients.norm().unwrap() / gradients.norm().unwrap();
+        assert!((ratio / factor - 1.0).abs() < 1e-10, "{ratio} {factor}");
+        assert!((scaled.weight_chosen / means.weight_chosen / factor - 1.0).abs() < 1e-10);
+    }
+}
+
+#[test]
+fn tokens_beyond_the_shorter_response_count_less_in_the_reference_too() {
+    let policy = model("reference");
+    for keys in
+        ["objective='dpo'\nld_alpha=0.25", "objective='aot_unpaired'\nld_alpha=0.0", "objective='sppo'"]
+    {
+        let stage = stage(keys);
+        let (means, _) = step(&policy, &stage, &examples(&stage));
+        assert_eq!((means.ratio_chosen, means.ratio_rejected), (0.0, 0.0), "{keys}: policy = reference");
+    }
+}
