@@ -61,7 +61,8 @@ impl<T: Real> TokenStats<T> {
 /// Relative error of each field: 4ε·(1 + d), with ε of the type and d the nats from the maximum
 /// to the runner-up, because z − max is rounded before its exponential is taken (the mass of the
 /// others is nearly theirs: see [`gap_norm`] for where its square is too small for the type).
-/// `rest_logp` and `log_z` have that error in absolute terms where they are near 0. Guaranteed is 32ε more.
+/// `rest_logp` and `log_z` have that error in absolute terms where they are near 0. What is guaranteed
+/// is 64ε more, if all roundings of the sums agree.
 ///
 /// # Shapes
 ///

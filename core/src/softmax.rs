@@ -6,7 +6,8 @@
 //!
 //! Bounds are in ε, the type's [`EPSILON`](Real::EPSILON), and were measured against exact values for
 //! V up to 200,000 and logits up to ±10⁴ (statements numeric/F3 and on of the proofs). What
-//! is guaranteed is wider by the sum's worst case, in which all its roundings agree: 32·ε, whatever V.
+//! is guaranteed is wider by the sum's worst case, in which all its roundings agree: 32·ε for V up to
+//! 10⁷.
 //!
 //! With `std`, rows are swept in the widest vector instructions that the machine has when the program
 //! runs. Exponentials and sums have the same digits on every machine, with or without `std`; only

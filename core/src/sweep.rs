@@ -6,8 +6,9 @@
 //!
 //! With the feature `std` a sweep is compiled once for the target's baseline and once for each
 //! wider instruction set that `pulp` knows, and the machine chooses when it runs: callers put
-//! the work of a whole row into one [`wide`]. The order of all additions is fixed by [`LANES`] and [`BLOCK`], and no product is fused into a sum:
-//! every choice gives the same digits. Fused multiply–add would be faster still, but not the same.
+//! the work of a whole row into one [`wide`]. The order of all additions is fixed by [`LANES`] and
+//! [`BLOCK`], and no product is fused into a sum: every choice gives the same digits. Fused
+//! multiply–add would be faster still, but not the same.
 
 use crate::Real;
 
