@@ -5,7 +5,7 @@ No model is involved. TRL's trainers are called on stand-ins: a model that retur
 leaf tensors in f64, and a trainer with the settings of the case. What runs is TRL's own `DPOTrainer._compute_loss`,
 `KTOTrainer._compute_loss`, `CPOTrainer.get_batch_loss_metrics`, `ORPOTrainer.get_batch_loss_metrics`; smoothed SFT is
 `torch.nn.functional.cross_entropy`. The NLL term of CPO and ORPO, which TRL computes from logits, is handed in as the
-mean NLL of the chosen response's tokens. `head` of make_fixtures.py says how to set up the environment.
+mean NLL of the chosen response's tokens. The head of make_fixtures.py says how to set up the environment.
 
     python tests/parity/loss_fixtures.py
 

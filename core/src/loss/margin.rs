@@ -48,8 +48,8 @@ preference_loss_on_h!(Dpo, RobustDpo, Ipo, Hinge, Exo, DiscoPop, Spin);
 ///
 /// # Special cases
 ///
-/// The default, f(r) = r on sums, is h. Where f(r₊) and f(r₋) have opposite huge values d may
-/// reach 2·e⁸⁰/|c − 1| but stays finite: see [`Divergence`].
+/// The default, f(r) = r on sums, is h. Large scores of other divergences are capped: see
+/// [`Divergence`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Margin<T> {
     /// f, which belongs to an f-divergence.
