@@ -7,6 +7,7 @@ use crate::{Error, Real};
 
 /// What one token's distribution π and its label y say, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TokenStats<T> {
     /// log π(y).
     pub logp: T,

@@ -52,22 +52,31 @@
 //!
 //! # What this crate does not do
 //!
-//! No tensors, no automatic differentiation, no models, no files, no random numbers, no threads; no
-//! allocation. Training and measuring language models with it is the work of the crate `ldyn`.
+//! No tensors, no automatic differentiation, no models but two toys, no files, no random numbers, no
+//! threads; no allocation but behind the features that say so. Training and measuring language models with it is the work of the crate `ldyn`.
 //!
 //! # Features
 //!
 //! `std` (default) takes exp and ln from the platform, and chooses vector instructions when the
 //! program runs (by `pulp`; the digits do not depend on the choice). Without it the crate is
-//! `no_std` and needs `libm`, which gives the same digits on every target.
+//! `no_std` and needs `libm`, which gives the same digits on every target. What allocates stands
+//! behind `alloc` (part of `std`): `toy`, small models with analytic Jacobians; and `ndarray` and
+//! `faer`, the same functions for arrays and matrices. `serde` reads and writes the records.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
 
 pub mod adaptation;
 pub mod decomposition;
 pub mod diagnostics;
 mod error;
+#[cfg(feature = "faer")]
+pub mod faer;
 pub mod loss;
+#[cfg(feature = "ndarray")]
+pub mod ndarray;
 pub mod ntk;
 mod real;
 pub mod sequence;
@@ -78,6 +87,8 @@ pub mod statements;
 mod sweep;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "alloc")]
+pub mod toy;
 
 pub use error::Error;
 pub use real::Real;

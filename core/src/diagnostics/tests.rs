@@ -186,3 +186,13 @@ fn responses_sum_and_average_their_tokens() {
     assert!((r.entropy - mean(|t| t.entropy)).abs() < 1e-15);
     assert_eq!(ResponseStats::from_tokens(&[], 3), Err(Error::Empty { name: "tokens" }));
 }
+
+#[cfg(feature = "serde")]
+#[test]
+fn token_stats_are_read_back_as_they_were_written() {
+    let stats = token_stats(&noise(20, 6.0), 3).unwrap();
+    let text = serde_json::to_string(&stats).unwrap();
+    assert!(text.starts_with("{\"logp\":-"), "{text}");
+    assert_eq!(serde_json::from_str::<TokenStats<f64>>(&text).unwrap(), stats);
+    assert!(serde_json::from_str::<TokenStats<f64>>(&text.replace("entropy", "entropie")).is_err());
+}
