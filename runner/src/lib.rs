@@ -19,3 +19,4 @@ pub mod statistics;
 pub mod study;
 pub mod train;
 pub mod value;
+pub mod verify;

@@ -11,6 +11,7 @@ mod run;
 mod selftest;
 mod train;
 mod triage;
+mod verify;
 
 use crate::progress::Progress;
 use anyhow::{Context, Result};
@@ -18,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 /// Finetune Pythia and Qwen models and watch what every step does to every kind of response.
 ///
-/// Exit status: 0 when done, 1 on failure, 2 on a wrong command line.
+/// Exit status: 0 when done, 1 on failure, 2 on a wrong command line, 3 when an exact statement failed to verify.
 #[derive(Debug, Parser)]
 #[command(name = "ldyn", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -45,6 +46,12 @@ enum Verb {
     Generate(generate::Args),
     Report(report::Args),
     Selftest(selftest::Args),
+    Verify(verify::Args),
+}
+
+/// The exit status that an error calls for.
+pub fn status(error: &anyhow::Error) -> u8 {
+    if error.is::<verify::Refuted>() { 3 } else { 1 }
 }
 
 /// Runs the parsed command line.
@@ -69,5 +76,6 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Generate(args) => generate::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Selftest(args) => selftest::run(&args),
+        Verb::Verify(args) => verify::run(&args),
     }
 }

@@ -113,8 +113,11 @@ pub fn explain(row: &TriageRow) -> String {
     parts.join("; ")
 }
 
-/// The scores that may foretell that y⁺ falls, larger meaning likelier, by name.
-pub const SCORES: [(&str, fn(&TriageRow) -> f64); 6] = [
+/// A number of a pair, with its name.
+pub type Score = (&'static str, fn(&TriageRow) -> f64);
+
+/// The scores that may foretell that y⁺ falls, larger meaning likelier.
+pub const SCORES: [Score; 6] = [
     ("data influence", |r| -r.data_chosen),
     ("own influence", |r| -r.own_chosen),
     ("ches", |r| r.ches),

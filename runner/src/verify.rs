@@ -1,0 +1,277 @@
+//! The core's table of statements on random cases: every exact statement must hold
+//! on each of them.
+
+use crate::seed;
+use anyhow::{Result, ensure};
+use ldyn_core::statements::{Case, Fault, Kind, Outcome, STATEMENTS};
+use rand::Rng;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::time::Instant;
+
+/// Cases that share a random stream and its scratch space.
+const CHUNK: u64 = 1024;
+
+/// What is verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Cases.
+    pub cases: u64,
+    /// Labels V of each case; 0 draws V from 2 to 64.
+    pub vocab: usize,
+    /// Seed of the cases.
+    pub seed: u64,
+    /// A fault put into every step, to see the statements notice.
+    pub fault: Option<Fault>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verification {
+    /// Cases tried.
+    pub cases: u64,
+    /// Labels of each, 0 for 2 to 64.
+    pub vocab: usize,
+    /// Seed.
+    pub seed: u64,
+    /// Fault put in.
+    pub fault: Option<String>,
+    /// Threads.
+    pub threads: usize,
+    /// Wall seconds.
+    pub seconds: f64,
+    /// A row a statement.
+    pub statements: Vec<Row>,
+}
+
+/// One statement on all cases.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Id, as in STATEMENTS.md of the proofs.
+    pub id: &'static str,
+    /// Kind of truth.
+    pub kind: String,
+    /// The statement.
+    pub words: &'static str,
+    /// Cases on which its condition is met.
+    pub tried: u64,
+    /// Cases on which it fails.
+    pub failed: u64,
+    /// Smallest margin, in units of rounding's scale; absent if it was never tried.
+    pub worst_margin: Option<f64>,
+    /// The first case on which it fails, in the order of the cases.
+    pub counter_example: Option<CounterExample>,
+}
+
+/// A case on which a statement fails.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CounterExample {
+    /// Number of the case.
+    pub case: u64,
+    /// How its logits were drawn.
+    pub family: &'static str,
+    /// Labels.
+    pub vocab: usize,
+    /// Logits, if there are at most 64.
+    pub logits: Vec<f64>,
+    /// y and the second label.
+    pub labels: (usize, usize),
+    /// Step size s.
+    pub step: f64,
+    /// Where the statement fails most.
+    pub at_label: usize,
+    /// By how much, in units of rounding's scale.
+    pub margin: f64,
+}
+
+impl Verification {
+    /// Statements of a kind that failed.
+    pub fn failed(&self, kind: Kind) -> impl Iterator<Item = &Row> {
+        let kind = kind.to_string();
+        self.statements.iter().filter(move |r| r.kind == kind && r.failed > 0)
+    }
+}
+
+/// Checks every statement on every case, in parallel; the result does not depend on the threads.
+///
+/// # Errors
+/// No cases, or V = 1.
+///
+/// ```
+/// use ldyn::verify::{Request, verify};
+/// let found = verify(&Request { cases: 200, vocab: 8, seed: 1, fault: None })?;
+/// assert!(found.statements.iter().all(|row| row.failed == 0));
+/// # Ok::<(), anyhow::Error>(())
+/// ```
+pub fn verify(request: &Request) -> Result<Verification> {
+    ensure!(request.cases > 0, "0 cases verify nothing: give at least 1");
+    ensure!(request.vocab != 1, "one label has probability 1 whatever happens: give at least 2");
+    let started = Instant::now();
+    let chunks = request.cases.div_ceil(CHUNK);
+    let tallies: Result<Vec<Vec<Tally>>> =
+        (0..chunks).into_par_iter().map(|chunk| tally(request, chunk)).collect();
+    let mut total = vec![Tally::default(); STATEMENTS.len()];
+    for tallies in tallies? {
+        total.iter_mut().zip(tallies).for_each(|(sum, t)| sum.add(t));
+    }
+    let row = |(s, t): (&ldyn_core::statements::Statement, Tally)| Row {
+        id: s.id,
+        kind: s.kind.to_string(),
+        words: s.words,
+        tried: t.tried,
+        failed: t.failed,
+        worst_margin: (t.tried > 0).then_some(t.worst),
+        counter_example: t.first,
+    };
+    Ok(Verification {
+        cases: request.cases,
+        vocab: request.vocab,
+        seed: request.seed,
+        fault: request.fault.map(|f| format!("{f:?}").to_lowercase()),
+        threads: rayon::current_num_threads(),
+        seconds: started.elapsed().as_secs_f64(),
+        statements: STATEMENTS.iter().zip(total).map(row).collect(),
+    })
+}
+
+#[derive(Clone, Debug)]
+struct Tally {
+    tried: u64,
+    failed: u64,
+    worst: f64,
+    first: Option<CounterExample>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { tried: 0, failed: 0, worst: f64::INFINITY, first: None }
+    }
+}
+
+impl Tally {
+    /// `later` comes from later cases.
+    fn add(&mut self, later: Self) {
+        self.tried += later.tried;
+        self.failed += later.failed;
+        self.worst = if later.worst < self.worst || later.worst.is_nan() { later.worst } else { self.worst };
+        self.first = self.first.take().or(later.first);
+    }
+}
+
+fn tally(request: &Request, chunk: u64) -> Result<Vec<Tally>> {
+    let rng = &mut seed::rng(request.seed, &format!("verify/{}/{chunk}", request.vocab));
+    let mut tallies = vec![Tally::default(); STATEMENTS.len()];
+    let (mut logits, mut scratch) = (Vec::new(), Vec::new());
+    for number in chunk * CHUNK..request.cases.min((chunk + 1) * CHUNK) {
+        let vocab = if request.vocab == 0 { rng.random_range(2..=64) } else { request.vocab };
+        let family = draw(&mut logits, vocab, rng);
+        let label = rng.random_range(0..vocab);
+        let other = (label + rng.random_range(1..vocab)) % vocab;
+        let step = 10f64.powf(rng.random_range(-3.0..2.0));
+        scratch.resize(Case::scratch_len(vocab), 0.0);
+        let case = Case::new(&logits, (label, other), step, &mut scratch, request.fault)?;
+        for (statement, tally) in STATEMENTS.iter().zip(&mut tallies) {
+            let (margin, failure) = match (statement.check)(&case) {
+                Outcome::NotApplicable => continue,
+                Outcome::Holds { margin, .. } => (margin, None),
+                Outcome::Fails { margin, label } => (margin, Some(label)),
+            };
+            let first = failure.filter(|_| tally.first.is_none()).map(|at_label| CounterExample {
+                case: number,
+                family,
+                vocab,
+                logits: if vocab <= 64 { logits.clone() } else { Vec::new() },
+                labels: (label, other),
+                step,
+                at_label,
+                margin,
+            });
+            tally.add(Tally { tried: 1, failed: u64::from(failure.is_some()), worst: margin, first });
+        }
+    }
+    Ok(tallies)
+}
+
+/// Draws a row of logits of a random family, and names it.
+fn draw(logits: &mut Vec<f64>, vocab: usize, rng: &mut impl Rng) -> &'static str {
+    logits.clear();
+    let uniform = |logits: &mut Vec<f64>, size: f64, rng: &mut dyn rand::RngCore| {
+        logits.extend((0..vocab).map(|_| rng.random_range(-size..size)));
+    };
+    match rng.random_range(0..8) {
+        0 => {
+            uniform(logits, 4.0, rng);
+            "random"
+        }
+        1 => {
+            uniform(logits, 2.0, rng);
+            logits[rng.random_range(0..vocab)] = rng.random_range(4.0..14.0);
+            "peaky"
+        }
+        2 => {
+            uniform(logits, 1e-3, rng);
+            "flat"
+        }
+        3 => {
+            logits.extend((0..vocab).map(|_| [-1.0, 0.0, 1.5][rng.random_range(0..3)]));
+            "tied"
+        }
+        4 => {
+            uniform(logits, 1.0, rng);
+            logits[rng.random_range(0..vocab)] = rng.random_range(40.0..2000.0);
+            "one-hot"
+        }
+        5 => {
+            uniform(logits, 1e4, rng);
+            "huge"
+        }
+        6 => {
+            uniform(logits, 1e-12, rng);
+            "tiny"
+        }
+        _ => {
+            logits.resize(vocab, 0.0);
+            "uniform"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(fault: Option<Fault>) -> Verification {
+        verify(&Request { cases: 4000, vocab: 0, seed: 7, fault }).unwrap()
+    }
+
+    #[test]
+    fn every_statement_holds_and_is_tried() {
+        let found = run(None);
+        for row in &found.statements {
+            assert_eq!(row.failed, 0, "{}: {:?}", row.id, row.counter_example);
+            assert!(row.tried > 0, "{} was never tried", row.id);
+        }
+    }
+
+    #[test]
+    fn a_fault_is_found_and_its_case_is_told() {
+        for fault in [Fault::Direction, Fault::Label, Fault::Size, Fault::Normaliser] {
+            let found = run(Some(fault));
+            let failed: Vec<&Row> = found.failed(Kind::Exact).collect();
+            assert!(failed.len() > 10, "{fault:?}");
+            let example = failed[0].counter_example.as_ref().unwrap();
+            assert_eq!(example.logits.len(), example.vocab);
+            assert!(example.margin.is_nan() || example.margin < 0.0);
+        }
+    }
+
+    #[test]
+    fn the_result_does_not_depend_on_the_threads() {
+        let of = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let found = pool.install(|| run(Some(Fault::Size)));
+            serde_json::to_string(&found.statements).unwrap()
+        };
+        assert_eq!(of(1), of(3));
+    }
+}
