@@ -132,10 +132,10 @@ impl<'a> Run<'a> {
             probe_seconds: 0.0,
             notes: Vec::new(),
         };
-        if let Loss::Preference(preference) = &loss {
-            if preference.loss.uses_reference() {
-                info.notes.push(self.add_reference(stage, preference, &mut examples)?);
-            }
+        if let Loss::Preference(preference) = &loss
+            && preference.loss.uses_reference()
+        {
+            info.notes.push(self.add_reference(stage, preference, &mut examples)?);
         }
         self.manifest.stages.push(info);
         record::write_manifest(&self.study.output, &self.manifest)?;
