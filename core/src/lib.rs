@@ -21,7 +21,10 @@
 //! | G | residual w·(π − e_y) | [`diagnostics::residual_into`], w from [`loss`] | eq. 3, App. B.2 |
 //! | −ηAKG | the predicted change, of one position, a response, a pair | [`decomposition::predicted_step_into`], [`decomposition::predicted_pair_into`] | eq. 3–5, 7 |
 //! | O(η²) | the remainder −KL(π ‖ π′), and its bounds | [`decomposition::remainder`] | eq. 3 |
-//! | α, τ, y* | growth factors, threshold, runner-up | [`squeezing`] | §3.3, App. E |
+//! | α, τ, y* | growth factors, threshold, runner-up | [`squeezing::NegativeStep`], [`squeezing::PositiveStep`] | §3.3, App. E |
+//! | y⁺, y⁻, ρ | a preference pair in one context, or in two that overlap | [`squeezing::PairStep`], [`squeezing::TwoContexts`] | §3.2–3.3 |
+//! | p, q | how likely the unlearned label is, the others' proportions fixed | [`squeezing::FixedProportions`] | App. E, Claim 4 |
+//! | ε, μ, κ | label smoothing, momentum, weight decay | [`squeezing::SmoothedStep`], [`squeezing::Trajectory`] | — |
 //! | π(t) | many steps on one context | [`squeezing::Trajectory`], [`squeezing::repeated`], [`decomposition::Influence`] | §2, App. E |
 //!
 //! # Examples
@@ -49,11 +52,15 @@
 //!   returns a `Result`, and give NaN where it does not. Nothing panics on numbers.
 //! - *Exact* statements hold for every step size of softmax regression; *first order* ones up to
 //!   O(η²). The docs say which is meant. Where they differ from the paper they say so.
+//! - The claims that can be checked on a single case stand in one table: [`statements`].
 //!
 //! # What this crate does not do
 //!
 //! No tensors, no automatic differentiation, no models but two toys, no files, no random numbers, no
-//! threads; no allocation but behind the features that say so. Training and measuring language models with it is the work of the crate `ldyn`.
+//! threads; no allocation but behind the features that say so. Jacobians are handed in, but for the toys.
+//! What is exact here is so for softmax regression with frozen features; of a network whose features
+//! learn too it says first-order things only. Training and measuring language models with it is the
+//! work of the crate `ldyn`.
 //!
 //! # Features
 //!

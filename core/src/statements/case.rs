@@ -36,6 +36,7 @@ pub struct Case<'a> {
     pub(super) runner_up: usize,
     pub(super) sum_sq: f64,
     pub(super) log_z: f64,
+    largest_logit: f64,
     fault: Option<Fault>,
     /// z + s·v, z − s·v and z + s(e_y − e_b), from the definition, and their log-sum-exps.
     pub(super) moved: [Moved<'a>; 3],
@@ -191,6 +192,7 @@ impl<'a> Case<'a> {
             runner_up,
             sum_sq: pi.sum_sq(),
             log_z: log_sum_exp(logits),
+            largest_logit: logits.iter().fold(0.0, |a, z| a.max(z.abs())),
             fault,
             moved,
             delta,
@@ -264,14 +266,13 @@ impl<'a> Case<'a> {
 
     /// The size at which what is compared with logits is rounded.
     pub(super) fn logit_scale(&self) -> f64 {
-        1.0 + self.step + self.logits.iter().fold(0.0_f64, |a, z| a.max(z.abs()))
+        1.0 + self.step + self.largest_logit
     }
 
     /// Whether every margin is at least 0, rounding at `scale` allowed for.
     pub(super) fn holds(&self, scale: f64, margins: impl IntoIterator<Item = (usize, f64)>) -> Outcome {
         let mut tightest: Option<(usize, f64)> = None;
         for (label, margin) in margins {
-            let margin = margin / scale;
             if tightest.is_none_or(|(_, m)| margin < m || margin.is_nan()) {
                 tightest = Some((label, margin));
             }
@@ -279,7 +280,7 @@ impl<'a> Case<'a> {
                 break;
             }
         }
-        match tightest {
+        match tightest.map(|(label, margin)| (label, margin / scale)) {
             None => Outcome::NotApplicable,
             Some((label, margin)) if margin >= -self.allowance() => Outcome::Holds { label, margin },
             Some((label, margin)) => Outcome::Fails { label, margin },
