@@ -10,12 +10,23 @@ const KINDS: [&str; 4] = ["exact", "first-order", "false", "numeric"];
 
 struct Row {
     id: String,
+    coq: Vec<String>,
     test: String,
     tolerance: String,
 }
 
+fn file(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
 fn page() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("STATEMENTS.md")).unwrap()
+    file("STATEMENTS.md")
+}
+
+/// `name` in backticks, without them.
+fn unquoted(cell: &str) -> String {
+    let name = cell.strip_prefix('`').and_then(|c| c.strip_suffix('`'));
+    name.unwrap_or_else(|| panic!("a name stands in backticks, found {cell}")).to_owned()
 }
 
 /// The cells of a Markdown table row; `\|` is a bar within a cell.
@@ -29,9 +40,12 @@ fn rows() -> Vec<Row> {
     let lines = page.lines().filter(|line| KINDS.iter().any(|kind| line.starts_with(&format!("| {kind}/"))));
     lines
         .map(|line| match cells(line).as_slice() {
-            [id, _, _, _, test, tolerance] => {
-                Row { id: id.clone(), test: test.trim_matches('`').into(), tolerance: tolerance.clone() }
-            }
+            [id, _, _, coq, test, tolerance] => Row {
+                id: id.clone(),
+                coq: if coq == "—" { Vec::new() } else { coq.split(", ").map(unquoted).collect() },
+                test: unquoted(test),
+                tolerance: tolerance.clone(),
+            },
             other => panic!("a statement has 6 cells, found {}: {line}", other.len()),
         })
         .collect()
@@ -64,6 +78,30 @@ fn every_statement_has_a_test_and_every_test_a_statement() {
     let unstated: Vec<_> = tests.difference(&stated).collect();
     assert!(untested.is_empty(), "in STATEMENTS.md, but no such test: {untested:?}");
     assert!(unstated.is_empty(), "a test without a row in STATEMENTS.md: {unstated:?}");
+}
+
+/// The theorems of `coq/Statements.v`, and those that `coq/README.md` lists for want of a row.
+fn theorems() -> (BTreeSet<String>, BTreeSet<String>) {
+    let source = file("coq/Statements.v");
+    let proved = source.lines().filter_map(|line| line.strip_prefix("Theorem ")?.strip_suffix(" :"));
+    let readme = file("coq/README.md");
+    let (_, list) = readme.split_once("| theorem | statement | paper |\n|---|---|---|\n").unwrap();
+    let listed = list.lines().take_while(|line| line.starts_with('|')).map(|line| unquoted(&cells(line)[0]));
+    (proved.map(str::to_owned).collect(), listed.collect())
+}
+
+#[test]
+fn every_coq_name_is_a_theorem_and_every_theorem_is_named_once() {
+    let (proved, listed) = theorems();
+    let rows: BTreeSet<String> = rows().into_iter().flat_map(|row| row.coq).collect();
+    assert!(!proved.is_empty() && !rows.is_empty(), "the theory or the column is empty");
+    let unknown: Vec<_> = rows.union(&listed).filter(|name| !proved.contains(*name)).collect();
+    assert!(unknown.is_empty(), "named, but not a theorem of coq/Statements.v: {unknown:?}");
+    let unnamed: Vec<_> =
+        proved.iter().filter(|name| !rows.contains(*name) && !listed.contains(*name)).collect();
+    assert!(unnamed.is_empty(), "a theorem named neither in STATEMENTS.md nor in coq/README.md: {unnamed:?}");
+    let twice: Vec<_> = rows.intersection(&listed).collect();
+    assert!(twice.is_empty(), "has a row, so coq/README.md need not list it: {twice:?}");
 }
 
 #[test]
