@@ -1,9 +1,9 @@
 //! Language models: GPT-NeoX (all of Pythia) and Qwen2 (all of Qwen1.5 and
-//! the dense Qwen2), each written once over [`Value`](crate::value::Value),
+//! the dense Qwen2), each written once over [`Value`],
 //! read from and written to Hugging Face's folder layout.
 //!
 //! The forward pass is computed without dropout. Batches are packed rows
-//! without padding, see [`Layout`](crate::value::Layout); a prompt that
+//! without padding, see [`Layout`]; a prompt that
 //! several responses share is computed once.
 
 mod check;
