@@ -5,6 +5,10 @@ use crate::softmax::{bad_logit, checked_maximum};
 use crate::sweep::{ExpSums, exp_sums, maximum, sums_cutoff};
 use crate::{Error, Real};
 
+mod repetition;
+
+pub use repetition::{Loop, distinct_n, longest_loop, repetition};
+
 /// What one token's distribution π and its label y say, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TokenStats<T> {

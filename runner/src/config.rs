@@ -2,6 +2,10 @@
 //! default is written out in the copy that is saved with the run, and the
 //! names that TRL's users know are accepted as aliases.
 
+mod monitor;
+
+pub use monitor::{Limits, Monitor};
+
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use anyhow::{Context, Result, bail};
 use ldyn_core::loss::{Objective, Parameters};
@@ -39,6 +43,9 @@ pub struct Study {
     /// Whether predictions are compared with what happens.
     #[serde(default)]
     pub dynamics: Dynamics,
+    /// What the monitor looks for, and what it does then.
+    #[serde(default)]
+    pub monitor: Monitor,
     /// Folder of the cached reference log-probabilities; by default `ldyn-cache` beside `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -499,6 +506,7 @@ impl Study {
             _ => {}
         }
         self.data.lengths().check(None).context("[data]")?;
+        self.monitor.check().context("[monitor]")?;
         let mut names = std::collections::BTreeSet::new();
         for (i, stage) in self.stages.iter_mut().enumerate() {
             let context = format!("stages[{i}] ({})", stage.objective);
@@ -739,5 +747,15 @@ mod tests {
                 .contains("learning_rate")
         );
         assert!(error("output='o'\n[model]\n[data]\ntrain='d'", &[]).contains("`path`"));
+        for (key, word) in [
+            ("monitor.rate_factor=2", "rate_factor"),
+            ("monitor.limits.fall=0", "limits.fall"),
+            ("monitor.limits.fal=0.1", "fal"),
+            ("monitor.actions.squeez=stop", "squeez"),
+            ("monitor.actions.squeeze=halt", "halt"),
+            ("monitor.actions.not-finite=warn", "not-finite"),
+        ] {
+            assert!(error(MINIMAL, &[key]).contains(word), "{key}");
+        }
     }
 }

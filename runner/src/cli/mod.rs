@@ -11,12 +11,13 @@ mod selftest;
 mod train;
 
 use crate::progress::Progress;
+use crate::study::Stopped;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 /// Finetune Pythia and Qwen models and watch what every step does to every kind of response.
 ///
-/// Exit status: 0 when done, 1 on failure, 2 on a wrong command line.
+/// Exit status: 0 when done, 1 on failure, 2 on a wrong command line, 4 when an alarm of the monitor stopped a run.
 #[derive(Debug, Parser)]
 #[command(name = "ldyn", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -41,6 +42,11 @@ enum Verb {
     Generate(generate::Args),
     Report(report::Args),
     Selftest(selftest::Args),
+}
+
+/// The exit status that an error calls for.
+pub fn status(error: &anyhow::Error) -> u8 {
+    if error.is::<Stopped>() { 4 } else { 1 }
 }
 
 /// Runs the parsed command line.

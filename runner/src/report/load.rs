@@ -1,6 +1,6 @@
 //! Reading a run folder, whole, half-finished or killed.
 
-use crate::record::{self, Manifest, Metrics, ProbeRow};
+use crate::record::{self, AlarmRow, Manifest, Metrics, ProbeRow};
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -14,6 +14,8 @@ pub struct Run {
     pub metrics: Vec<Metrics>,
     /// Probe rows in file order; empty when there is no file yet.
     pub probes: Vec<ProbeRow>,
+    /// Alarms of the monitor in file order; empty where there was none, or no monitor.
+    pub alarms: Vec<AlarmRow>,
     /// Files that were expected and are absent or empty, one sentence each.
     pub missing: Vec<String>,
 }
@@ -29,7 +31,9 @@ pub fn load(run: &Path) -> Result<Run> {
     let mut missing = Vec::new();
     let metrics = rows(run, record::METRICS, "no training curve can be shown", &mut missing)?;
     let probes = rows(run, record::PROBES, "no response kind can be followed", &mut missing)?;
-    Ok(Run { manifest, metrics, probes, missing })
+    let path = run.join(record::ALARMS);
+    let alarms = if path.exists() { record::read_jsonl(&path)? } else { Vec::new() };
+    Ok(Run { manifest, metrics, probes, alarms, missing })
 }
 
 fn rows<T: DeserializeOwned>(

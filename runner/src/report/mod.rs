@@ -14,6 +14,7 @@
 //! | `load`, `observations` | a run folder, whole or not → the same prompts at every probe point |
 //! | `quantity`, `difference`, `curves` | what is followed, with its standard errors |
 //! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
+//! | `words` | what happened to each kind, in sentences |
 //! | `summary` | all of it as data; also `report.json` |
 //! | `decomposition` | one update decomposed, as a page and as text |
 //! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
@@ -38,13 +39,13 @@ mod summary;
 mod svg;
 mod table;
 mod text;
+mod words;
 mod write;
 
-pub use crate::statistics::Estimate;
+pub use crate::statistics::{Estimate, MIN_PROMPTS};
 pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
 pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
 pub use decomposition::{decomposition_html, decomposition_text};
-pub use difference::MIN_PROMPTS;
 pub use findings::{Finding, Verdict};
 pub use html::html;
 pub use load::{Run, load};

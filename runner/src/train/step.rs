@@ -5,8 +5,8 @@
 
 use crate::config::{Reduction, Stage};
 use crate::model::{Direction, Model};
-use crate::score::{self, Item, Packed};
-use anyhow::{Context, Result, bail};
+use crate::score::{self, Item, NotFinite, Packed};
+use anyhow::{Context, Result};
 use candle_core::{DType, Tensor, Var};
 use ldyn_core::loss::{Objective, PairLogps, PreferenceLoss};
 
@@ -43,6 +43,8 @@ pub enum Loss {
     Nll(Reduction),
     /// A preference loss of pairs, mean over the batch.
     Preference(Objective<f64>),
+    /// The same with the mean NLL of y⁺ added, −ν·ℓ₊/L₊ (RPO): the mitigation of the monitor.
+    Anchored(Objective<f64>, f64),
 }
 
 impl Loss {
@@ -60,7 +62,24 @@ impl Loss {
 
     /// Whether log-probabilities of the reference are needed.
     pub fn uses_reference(&self) -> bool {
-        matches!(self, Self::Preference(objective) if PreferenceLoss::<f64>::uses_reference(objective))
+        self.of_pairs().is_some_and(|objective| PreferenceLoss::<f64>::uses_reference(objective))
+    }
+
+    /// The loss of pairs without an anchor; `None` for single responses.
+    pub fn of_pairs(&self) -> Option<&Objective<f64>> {
+        match self {
+            Self::Nll(_) => None,
+            Self::Preference(objective) | Self::Anchored(objective, _) => Some(objective),
+        }
+    }
+
+    /// The loss of pairs with −ν·ℓ₊/L₊ added; that of single responses as it is.
+    #[must_use]
+    pub fn anchored(self, anchor: f64) -> Self {
+        match self {
+            Self::Nll(_) => self,
+            Self::Preference(objective) | Self::Anchored(objective, _) => Self::Anchored(objective, anchor),
+        }
     }
 }
 
@@ -145,13 +164,13 @@ impl Gradients {
     /// Global L2 norm.
     ///
     /// # Errors
-    /// A gradient that is not finite, by name.
+    /// [`NotFinite`] for a gradient, by name.
     pub fn norm(&self) -> Result<f64> {
         let mut total = 0.0;
         for (name, gradient) in self.names.iter().zip(&self.values) {
             let square = sum_of_squares(gradient)?;
             if !square.is_finite() {
-                bail!("the gradient of `{name}` is not finite")
+                return Err(NotFinite(format!("the gradient of `{name}` is not finite")).into());
             }
             total += square;
         }
@@ -194,7 +213,7 @@ impl Pass {
     /// means. The step has `n` examples with `predicted` scored tokens in all.
     ///
     /// # Errors
-    /// A loss that is not finite, naming the example; failures of the model.
+    /// [`NotFinite`] for a loss, naming the example; failures of the model.
     pub fn new(
         model: &Model,
         loss: &Loss,
@@ -222,7 +241,7 @@ impl Pass {
                     coefficients[first.clone()].fill(-1.0 / scale);
                     -chosen / scale
                 }
-                Loss::Preference(objective) => {
+                Loss::Preference(objective) | Loss::Anchored(objective, _) => {
                     let second = ranges.next().expect("a pair has two ranges");
                     let rejected: f64 = values[second.clone()].iter().sum();
                     let [ref_chosen, ref_rejected] = example.reference.unwrap_or([0.0; 2]);
@@ -234,7 +253,11 @@ impl Pass {
                         chosen_len: first.len(),
                         rejected_len: second.len(),
                     };
-                    let outcome = objective.outcome(&pair);
+                    let mut outcome = objective.outcome(&pair);
+                    if let Loss::Anchored(_, anchor) = loss {
+                        outcome.loss -= anchor * chosen / first.len() as f64;
+                        outcome.chosen_weight += anchor / first.len() as f64;
+                    }
                     coefficients[first.clone()].fill(-outcome.chosen_weight / n);
                     coefficients[second.clone()].fill(outcome.rejected_weight / n);
                     let ratios = [chosen - ref_chosen, rejected - ref_rejected];
@@ -248,7 +271,11 @@ impl Pass {
                 }
             };
             if !example_loss.is_finite() {
-                bail!("the loss of example {} is {example_loss}", example.example)
+                return Err(NotFinite(format!(
+                    "the loss of example {} is {example_loss}",
+                    example.example
+                ))
+                .into());
             }
             means.loss += example_loss;
         }

@@ -46,7 +46,7 @@ impl Update {
         let whole = [examples.len(), predicted_tokens(examples)];
         let mut means = Means::default();
         let mut causes = vec![(Cause::Chosen, Gradients::new(model))];
-        if matches!(loss, Loss::Preference(_)) {
+        if loss.of_pairs().is_some() {
             causes.push((Cause::Rejected, Gradients::new(model)));
         }
         for examples in examples.chunks(stage.batch_size) {
