@@ -54,9 +54,8 @@ impl Answers {
         let mut numbers: Vec<Number> = shares
             .filter_map(|(what, of, _)| {
                 let change = self.change(now, *of)?;
-                (change.mean > limits.repetition && above_zero(&change, limits)).then(|| {
-                    number(format!("{what}, against the first probe"), &change, "")
-                })
+                (change.mean > limits.repetition && above_zero(&change, limits))
+                    .then(|| number(format!("{what}, against the first probe"), &change, ""))
             })
             .collect();
         if lengths && let Some(e) = self.change(now, |a| a.n_tokens as f64) {

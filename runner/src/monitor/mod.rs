@@ -195,7 +195,8 @@ pub struct Records<'a> {
 pub fn replay(config: &Config, stage: &str, watched: Watched, records: Records) -> Vec<AlarmRow> {
     let mut monitor = Monitor::new(config, stage, watched);
     let moment = |r: &ProbeRow| {
-        Some(Moment { step: r.step?, examples_seen: r.examples_seen? }).filter(|_| r.stage.as_deref() == Some(stage))
+        Some(Moment { step: r.step?, examples_seen: r.examples_seen? })
+            .filter(|_| r.stage.as_deref() == Some(stage))
     };
     let probes: BTreeSet<Moment> = records.probes.iter().filter_map(moment).collect();
     let steps: BTreeSet<usize> = (probes.iter().map(|at| at.step))

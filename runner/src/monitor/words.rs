@@ -33,7 +33,9 @@ pub fn statement(rule: Rule, limits: &Limits) -> String {
             "Over {} steps the accuracy is at least {} and w₊ at most {} of its start, so that the pairs teach \
              nothing more, and since then log π(y⁺) has fallen by more than {fall} nats/token, by {z} standard \
              errors over prompts.",
-            limits.window, limits.accuracy, percent(limits.weight)
+            limits.window,
+            limits.accuracy,
+            percent(limits.weight)
         ),
         Rule::Degenerate => format!(
             "In two probes in a row, against the stage's first, greedy answers repeat 4-grams or loop in a share \

@@ -122,8 +122,8 @@ pub fn train(
         let batch: Vec<&Example> = chunk.iter().map(|&i| &examples[i]).collect();
         let context = || format!("stage `{}`, step {}", stage.name, when.step + 1);
         gradients.values.clear();
-        let means =
-            accumulate(model, &course.loss, &batch, stage.batch_size, &mut gradients).with_context(context)?;
+        let means = accumulate(model, &course.loss, &batch, stage.batch_size, &mut gradients)
+            .with_context(context)?;
         let norm = gradients.norm().with_context(context)?;
         let lr = course.rate * learning_rate(stage, when.step, steps);
         optimizer.step(&gradients.parameters, &gradients.values, lr, clip(norm, stage.max_grad_norm))?;

@@ -271,11 +271,9 @@ impl Pass {
                 }
             };
             if !example_loss.is_finite() {
-                return Err(NotFinite(format!(
-                    "the loss of example {} is {example_loss}",
-                    example.example
-                ))
-                .into());
+                return Err(
+                    NotFinite(format!("the loss of example {} is {example_loss}", example.example)).into()
+                );
             }
             means.loss += example_loss;
         }
