@@ -577,16 +577,13 @@ impl Recorder<'_> {
     /// How the stage ended. A number that is not finite is an alarm, where the monitor is on, and an
     /// error otherwise.
     fn after(&mut self, trained: Result<End>) -> Result<End> {
-        let error = match (trained, &mut self.watch) {
-            (Ok(end), _) => return Ok(end),
-            (Err(error), None) => return Err(error),
-            (Err(error), Some(_)) => error,
+        let (error, watch) = match (trained, &mut self.watch) {
+            (Err(error), Some(watch)) if error.is::<NotFinite>() => (error, watch),
+            (other, _) => return other,
         };
-        let Some(NotFinite(what)) = error.downcast_ref::<NotFinite>() else { return Err(error) };
+        let alarm = watch.monitor.not_finite(self.at, &error.root_cause().to_string());
         self.metrics.flush()?;
         self.rows.flush()?;
-        let watch = self.watch.as_mut().expect("matched above");
-        let alarm = watch.monitor.not_finite(self.at, what);
         self.raise(&[alarm])?;
         Ok(End::Stopped)
     }
