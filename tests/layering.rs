@@ -24,6 +24,18 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "candle",
         ],
     ),
+    (
+        "runner/src/monitor",
+        &[
+            "crate::data",
+            "crate::dynamics",
+            "crate::model",
+            "crate::probe",
+            "crate::report",
+            "crate::train",
+            "candle",
+        ],
+    ),
     ("runner/src/statistics.rs", &["crate::record", "crate::model", "candle"]),
     ("runner/src/data", &["crate::model", "crate::train", "crate::value", "candle"]),
     ("runner/src/value", &["crate::model", "crate::score", "crate::train", "crate::probe", "crate::data"]),

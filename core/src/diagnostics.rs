@@ -5,6 +5,10 @@ use crate::softmax::checked;
 use crate::sweep::{exp_sums, maximum, sums_cutoff, wide};
 use crate::{Error, Real};
 
+mod repetition;
+
+pub use repetition::{Loop, distinct_n, longest_loop, repetition};
+
 /// What one token's distribution π and its label y say, in nats.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

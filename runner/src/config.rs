@@ -2,6 +2,10 @@
 //! default is written out in the copy that is saved with the run, and the
 //! names that TRL's users know are accepted as aliases.
 
+mod monitor;
+
+pub use monitor::{Limits, Monitor};
+
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use crate::objective::{PairLoss, Preference};
 use anyhow::{Context, Result, bail};
@@ -40,6 +44,9 @@ pub struct Study {
     /// Whether predictions are compared with what happens.
     #[serde(default)]
     pub dynamics: Dynamics,
+    /// What the monitor looks for, and what it does then.
+    #[serde(default)]
+    pub monitor: Monitor,
     /// Folder of the cached reference log-probabilities; by default `ldyn-cache` beside `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -545,6 +552,7 @@ impl Study {
             _ => {}
         }
         self.data.lengths().check(None).context("[data]")?;
+        self.monitor.check().context("[monitor]")?;
         let mut names = std::collections::BTreeSet::new();
         for (i, stage) in self.stages.iter_mut().enumerate() {
             let context = format!("stages[{i}] ({})", stage.objective);
@@ -643,7 +651,7 @@ impl Stage {
     /// As [`Stage::loss`].
     pub fn preference(&self) -> Result<Preference> {
         let ld = self.ld_alpha.map(LengthDesensitised::new).transpose()?;
-        Ok(Preference { loss: self.loss()?, ld, weighted: self.use_weighting == Some(true) })
+        Ok(Preference { loss: self.loss()?, ld, weighted: self.use_weighting == Some(true), anchor: 0.0 })
     }
 
     /// Every parameter that is a number, by its name in the core.
@@ -945,5 +953,15 @@ mod tests {
                 .contains("learning_rate")
         );
         assert!(error("output='o'\n[model]\n[data]\ntrain='d'", &[]).contains("`path`"));
+        for (key, word) in [
+            ("monitor.rate_factor=2", "rate_factor"),
+            ("monitor.limits.fall=0", "limits.fall"),
+            ("monitor.limits.fal=0.1", "fal"),
+            ("monitor.actions.squeez=stop", "squeez"),
+            ("monitor.actions.squeeze=halt", "halt"),
+            ("monitor.actions.not-finite=warn", "not-finite"),
+        ] {
+            assert!(error(MINIMAL, &[key]).contains(word), "{key}");
+        }
     }
 }

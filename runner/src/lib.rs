@@ -8,6 +8,7 @@ pub mod device;
 pub mod dynamics;
 pub mod generate;
 pub mod model;
+pub mod monitor;
 pub mod objective;
 pub mod probe;
 pub mod progress;

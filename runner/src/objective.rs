@@ -88,6 +88,8 @@ pub struct Preference {
     pub ld: Option<LengthDesensitised<f64>>,
     /// WPO's weights of pairs.
     pub weighted: bool,
+    /// Weight of the mean NLL of y⁺ that is added to whatever the loss is; 0 for none.
+    pub anchor: f64,
 }
 
 impl Preference {
@@ -107,7 +109,7 @@ impl Preference {
     /// # Errors
     /// None for as many anchors as pairs.
     pub fn outcomes(&self, pairs: &[PairLogps<f64>], anchors: &[f64]) -> Result<Vec<(Outcome<f64>, f64)>> {
-        Ok(match &self.loss {
+        let mut outcomes: Vec<(Outcome<f64>, f64)> = match &self.loss {
             PairLoss::Each(objective) => pairs.iter().map(|pair| (objective.outcome(pair), 0.0)).collect(),
             PairLoss::Anchored(slic) => {
                 pairs.iter().zip(anchors).map(|(pair, &anchor)| slic.anchored(pair, anchor)).collect()
@@ -118,7 +120,13 @@ impl Preference {
                 aot.outcomes_into(pairs, &mut vec![0; 2 * pairs.len()], &mut out)?;
                 out.into_iter().map(|outcome| (outcome, 0.0)).collect()
             }
-        })
+        };
+        for (pair, (outcome, _)) in pairs.iter().zip(&mut outcomes) {
+            let weight = self.anchor / pair.chosen_len as f64;
+            outcome.loss -= weight * pair.chosen;
+            outcome.chosen_weight += weight;
+        }
+        Ok(outcomes)
     }
 
     /// WPO's factor of a pair, from log π and ‖π‖² of its responses' tokens.

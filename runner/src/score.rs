@@ -10,6 +10,18 @@ use candle_core::Tensor;
 use ldyn_core::diagnostics::{ResponseStats, TokenStats};
 use std::ops::Range;
 
+/// A loss, gradient or log-probability that is NaN or infinite: which, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotFinite(pub String);
+
+impl std::fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotFinite {}
+
 /// Rows that a scoring batch may hold; a single item may exceed it.
 pub const MAX_ROWS: usize = 2048;
 

@@ -3,6 +3,9 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+/// Fewer prompts than this decide nothing.
+pub const MIN_PROMPTS: usize = 5;
+
 /// A mean over prompts with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {

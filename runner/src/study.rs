@@ -9,11 +9,13 @@ use crate::data::{
 use crate::dynamics::gauge::Gauge;
 use crate::generate;
 use crate::model::{Model, ModelConfig};
+use crate::monitor::{Moment, Monitor, Watched};
 use crate::objective::Preference;
 use crate::probe::{self, When};
 use crate::progress::Progress;
-use crate::record::{self, Hashes, JsonlWriter, Manifest, Metrics, StageInfo};
-use crate::train::{self, Example, Loss};
+use crate::record::{self, Action, AlarmRow, Hashes, JsonlWriter, Manifest, Metrics, Rule, StageInfo};
+use crate::score::NotFinite;
+use crate::train::{self, End, Example, Intervention, Loss};
 use crate::{device, report, seed};
 use anyhow::{Context, Result, bail};
 use candle_core::DType;
@@ -23,18 +25,46 @@ use std::time::Instant;
 /// File name of the resolved configuration in a run folder.
 pub const CONFIG: &str = "config.toml";
 
-/// Runs the study and returns its run folder, report written.
+/// A run that one of its alarms has stopped; its records and its report are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stopped {
+    /// The alarm's rule.
+    pub rule: Rule,
+    /// The stage.
+    pub stage: String,
+    /// Where the model lies as it was then; absent when its weights were no longer finite.
+    pub model: Option<PathBuf>,
+}
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the alarm `{}` stopped stage `{}`; ", self.rule.id(), self.stage)?;
+        match &self.model {
+            Some(folder) => write!(f, "the model as it was then is in {}", folder.display()),
+            None => write!(f, "no model was saved, because its weights are not finite"),
+        }
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// Runs the study until it is done, or until an alarm whose action is `stop`. The report is written
+/// in both cases.
 ///
 /// # Errors
 /// Anything wrong with the configuration, the data, the model or the disk, before
 /// any work where it can be seen before.
-pub fn run(study: &Study, progress: &Progress) -> Result<PathBuf> {
+pub fn run(study: &Study, progress: &Progress) -> Result<Option<Stopped>> {
     let mut run = Run::prepare(study, progress)?;
+    let mut stopped = None;
     for (i, stage) in study.stages.iter().enumerate() {
-        run.stage(i, stage).with_context(|| format!("stage `{}`", stage.name))?;
+        stopped = run.stage(i, stage).with_context(|| format!("stage `{}`", stage.name))?;
+        if stopped.is_some() {
+            break;
+        }
     }
     report::write(&study.output)?;
-    Ok(study.output.clone())
+    Ok(stopped)
 }
 
 struct Run<'a> {
@@ -51,6 +81,8 @@ struct Run<'a> {
     metrics: JsonlWriter,
     rows: JsonlWriter,
     gauge: Option<JsonlWriter>,
+    /// Answers and alarms, where the monitor is on.
+    watch: Option<[JsonlWriter; 2]>,
 }
 
 impl<'a> Run<'a> {
@@ -81,6 +113,13 @@ impl<'a> Run<'a> {
         let gauge = match study.dynamics.every_steps {
             0 => None,
             _ => Some(JsonlWriter::create(&study.output.join(record::GAUGE))?),
+        };
+        let watch = match study.monitor.enabled {
+            true => Some([
+                JsonlWriter::create(&study.output.join(record::ANSWERS))?,
+                JsonlWriter::create(&study.output.join(record::ALARMS))?,
+            ]),
+            false => None,
         };
         let config = study.output.join(CONFIG);
         std::fs::write(&config, study.to_toml()?).with_context(|| format!("writing {}", config.display()))?;
@@ -120,10 +159,11 @@ impl<'a> Run<'a> {
             metrics,
             rows,
             gauge,
+            watch,
         })
     }
 
-    fn stage(&mut self, index: usize, stage: &Stage) -> Result<()> {
+    fn stage(&mut self, index: usize, stage: &Stage) -> Result<Option<Stopped>> {
         let first_finetuning = self.study.stages[..index].iter().all(Stage::is_pretrain);
         if !stage.is_pretrain() && first_finetuning {
             self.answer_initially()?;
@@ -135,6 +175,7 @@ impl<'a> Run<'a> {
             summary: stage.summary()?,
             steps: train::planned_steps(stage, examples.len()),
             finished: false,
+            stopped_by: None,
             train_seconds: 0.0,
             probe_seconds: 0.0,
             notes: Vec::new(),
@@ -156,28 +197,47 @@ impl<'a> Run<'a> {
             }
             _ => None,
         };
+        let watch = self.watch.as_mut().map(|[answers, alarms]| Watch {
+            config: &self.study.monitor,
+            monitor: Monitor::new(&self.study.monitor, &stage.name, watched(stage, &loss)),
+            tokenizer: &self.tokenizer,
+            answers,
+            alarms,
+            progress: self.progress,
+        });
         let mut observer = Recorder {
             progress: self.progress.stage(&stage.name),
             probes: &self.probes,
             metrics: &mut self.metrics,
             rows: &mut self.rows,
             gauge,
+            watch,
+            at: Moment::default(),
+            stopped_by: None,
             probe_seconds: 0.0,
         };
         let trained =
             train::train(&self.model, stage, &loss, &examples, self.study.seed, probe_every, &mut observer);
         let probe_seconds = observer.probe_seconds;
         observer.progress.finish();
-        trained?;
+        let end = observer.after(trained)?;
+        let stopped_by = observer.stopped_by;
 
         let info = self.manifest.stages.last_mut().expect("pushed above");
-        info.finished = true;
+        info.finished = end == End::Done;
+        info.stopped_by = stopped_by;
         info.probe_seconds = probe_seconds;
         info.train_seconds = started.elapsed().as_secs_f64() - probe_seconds;
-        if stage.save {
-            self.model.save(&self.study.output.join(&stage.name), Some(folder_of(&self.assets)))?;
+        // A stopped run leaves its model in any case: that is what one wants to look at.
+        let save = stage.save || stopped_by.is_some();
+        let folder = self.study.output.join(&stage.name);
+        let finite = stopped_by != Some(Rule::NotFinite) || self.model.is_finite()?;
+        if save && finite {
+            self.model.save(&folder, Some(folder_of(&self.assets)))?;
         }
-        record::write_manifest(&self.study.output, &self.manifest)
+        record::write_manifest(&self.study.output, &self.manifest)?;
+        let model = finite.then_some(folder);
+        Ok(stopped_by.map(|rule| Stopped { rule, stage: stage.name.clone(), model }))
     }
 
     /// The stage's examples and loss.
@@ -460,6 +520,43 @@ pub fn dtype(name: &str) -> Result<DType> {
     }
 }
 
+/// What the monitor needs to know of a stage.
+fn watched(stage: &Stage, loss: &Loss) -> Watched {
+    match loss.of_pairs() {
+        Some(_) => Watched::Pairs(loss.uses_reference().then(|| stage.beta.unwrap_or(1.0))),
+        None if stage.is_pretrain() => Watched::Text,
+        None => Watched::Responses,
+    }
+}
+
+/// The monitor of a stage with what it reads and writes.
+struct Watch<'a> {
+    config: &'a config::Monitor,
+    monitor: Monitor<'a>,
+    tokenizer: &'a Tokenizer,
+    answers: &'a mut JsonlWriter,
+    alarms: &'a mut JsonlWriter,
+    progress: &'a Progress,
+}
+
+impl Watch<'_> {
+    /// Writes and shows alarms; what is to be done about them.
+    fn raise(&mut self, alarms: &[AlarmRow]) -> Result<Vec<Intervention>> {
+        for alarm in alarms {
+            self.alarms.write(alarm)?;
+            self.progress.say(&alarm.line());
+        }
+        self.alarms.flush()?;
+        let interventions = alarms.iter().filter_map(|alarm| match alarm.action {
+            Action::Warn => None,
+            Action::Stop => Some(Intervention::Stop),
+            Action::LowerRate => Some(Intervention::ScaleRate(self.config.rate_factor)),
+            Action::Mitigate => Some(Intervention::Anchor(self.config.anchor)),
+        });
+        Ok(interventions.collect())
+    }
+}
+
 /// Writes what a stage reports.
 struct Recorder<'a> {
     progress: crate::progress::StageBar,
@@ -467,11 +564,41 @@ struct Recorder<'a> {
     metrics: &'a mut JsonlWriter,
     rows: &'a mut JsonlWriter,
     gauge: Option<(Gauge<'a>, &'a mut JsonlWriter)>,
+    watch: Option<Watch<'a>>,
+    /// The last step.
+    at: Moment,
+    stopped_by: Option<Rule>,
     probe_seconds: f64,
 }
 
+impl Recorder<'_> {
+    /// Hands alarms on, and remembers the one that stops the stage.
+    fn raise(&mut self, alarms: &[AlarmRow]) -> Result<Vec<Intervention>> {
+        let stops = |a: &&AlarmRow| a.action == Action::Stop;
+        self.stopped_by = self.stopped_by.or(alarms.iter().find(stops).map(|a| a.rule));
+        match &mut self.watch {
+            Some(watch) if !alarms.is_empty() => watch.raise(alarms),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// How the stage ended. A number that is not finite is an alarm, where the monitor is on, and an
+    /// error otherwise.
+    fn after(&mut self, trained: Result<End>) -> Result<End> {
+        let (error, watch) = match (trained, &mut self.watch) {
+            (Err(error), Some(watch)) if error.is::<NotFinite>() => (error, watch),
+            (other, _) => return other,
+        };
+        let alarm = watch.monitor.not_finite(self.at, &error.root_cause().to_string());
+        self.metrics.flush()?;
+        self.rows.flush()?;
+        self.raise(&[alarm])?;
+        Ok(End::Stopped)
+    }
+}
+
 impl train::Observer for Recorder<'_> {
-    fn probe(&mut self, model: &Model, when: &When) -> Result<()> {
+    fn probe(&mut self, model: &Model, when: &When) -> Result<Vec<Intervention>> {
         let started = Instant::now();
         let rows = probe::sweep(model, self.probes, Some(when))?;
         for row in &rows {
@@ -480,21 +607,53 @@ impl train::Observer for Recorder<'_> {
         self.rows.flush()?;
         self.metrics.flush()?;
         self.progress.probed(&rows);
+        let mut alarms = Vec::new();
+        if let Some(watch) = &mut self.watch {
+            let answered = &self.probes[..watch.config.answers.min(self.probes.len())];
+            let answers = match watch.monitor.watched() {
+                Watched::Text => Vec::new(),
+                _ => probe::answers(model, watch.tokenizer, answered, when, watch.config.answer_tokens)?,
+            };
+            for row in &answers {
+                watch.answers.write(row)?;
+            }
+            watch.answers.flush()?;
+            alarms = watch.monitor.probe(moment(when), &rows, &answers);
+        }
         self.probe_seconds += started.elapsed().as_secs_f64();
-        Ok(())
+        self.raise(&alarms)
     }
 
-    fn step(&mut self, model: &Model, when: &When, metrics: &Metrics, steps: usize) -> Result<()> {
+    fn step(
+        &mut self,
+        model: &Model,
+        when: &When,
+        metrics: &Metrics,
+        steps: usize,
+    ) -> Result<Vec<Intervention>> {
+        self.at = moment(when);
         self.metrics.write(metrics)?;
+        let mut alarms = Vec::new();
+        if let Some(watch) = &mut self.watch {
+            alarms = watch.monitor.step(metrics);
+        }
         self.progress.stepped(metrics, steps);
         if let Some((gauge, writer)) = &mut self.gauge {
             let started = Instant::now();
-            for row in gauge.after_step(model, when, steps)? {
-                writer.write(&row)?;
+            let rows = gauge.after_step(model, when, steps)?;
+            for row in &rows {
+                writer.write(row)?;
             }
             writer.flush()?;
+            if let Some(watch) = &mut self.watch {
+                alarms.extend(watch.monitor.gauge(&rows));
+            }
             self.probe_seconds += started.elapsed().as_secs_f64();
         }
-        Ok(())
+        self.raise(&alarms)
     }
+}
+
+fn moment(when: &When) -> Moment {
+    Moment { step: when.step, examples_seen: when.examples_seen }
 }

@@ -12,7 +12,7 @@ use ldyn::model::{Architecture, Model};
 use ldyn::probe::When;
 use ldyn::record::Metrics;
 use ldyn::score;
-use ldyn::train::{self, Example, Gradients, Observer};
+use ldyn::train::{self, Example, Gradients, Intervention, Observer};
 use ldyn::value::Layout;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -167,12 +167,18 @@ fn losses_and_gradients_of_every_parameter_equal_those_of_torch_and_trl() {
 struct Steps(Vec<Metrics>);
 
 impl Observer for Steps {
-    fn probe(&mut self, _: &Model, _: &When) -> anyhow::Result<()> {
-        Ok(())
+    fn probe(&mut self, _: &Model, _: &When) -> anyhow::Result<Vec<Intervention>> {
+        Ok(Vec::new())
     }
-    fn step(&mut self, _: &Model, _: &When, metrics: &Metrics, _: usize) -> anyhow::Result<()> {
+    fn step(
+        &mut self,
+        _: &Model,
+        _: &When,
+        metrics: &Metrics,
+        _: usize,
+    ) -> anyhow::Result<Vec<Intervention>> {
         self.0.push(metrics.clone());
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

@@ -153,7 +153,7 @@ fn examples(
     loss: &Loss,
 ) -> Result<Vec<Example>> {
     let stage = &study.stages[0];
-    let need = if matches!(loss, Loss::Preference(_)) { Need::Pair } else { Need::Chosen };
+    let need = if loss.of_pairs().is_some() { Need::Pair } else { Need::Chosen };
     let last = args.lines.0.iter().max().copied().unwrap_or(0);
     let options =
         ReadOptions { need, limit: Some(last + 1), ..study::read_options(&study.data, &args.model)? };

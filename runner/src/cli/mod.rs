@@ -14,12 +14,14 @@ mod triage;
 mod verify;
 
 use crate::progress::Progress;
+use crate::study::Stopped;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 /// Finetune Pythia and Qwen models and watch what every step does to every kind of response.
 ///
-/// Exit status: 0 when done, 1 on failure, 2 on a wrong command line, 3 when an exact statement failed to verify.
+/// Exit status: 0 when done, 1 on failure, 2 on a wrong command line, 3 when an exact statement failed to verify,
+/// 4 when an alarm of the monitor stopped a run.
 #[derive(Debug, Parser)]
 #[command(name = "ldyn", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -51,7 +53,11 @@ enum Verb {
 
 /// The exit status that an error calls for.
 pub fn status(error: &anyhow::Error) -> u8 {
-    if error.is::<verify::Refuted>() { 3 } else { 1 }
+    match error {
+        e if e.is::<verify::Refuted>() => 3,
+        e if e.is::<Stopped>() => 4,
+        _ => 1,
+    }
 }
 
 /// Runs the parsed command line.

@@ -20,11 +20,12 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     finish(&config::load(&args.study, &args.set)?, progress)
 }
 
-/// Runs the study, prints its table and says where everything lies.
+/// Runs the study, prints its table and says where everything lies; an error if an alarm stopped it.
 pub(super) fn finish(study: &config::Study, progress: &Progress) -> Result<()> {
-    let folder = study::run(study, progress)?;
-    let run = report::load(&folder)?;
+    let stopped = study::run(study, progress)?;
+    let folder = &study.output;
+    let run = report::load(folder)?;
     println!("{}", report::terminal(&report::summarise(&run)));
     println!("report: {}", folder.join(report::HTML).display());
-    Ok(())
+    stopped.map_or(Ok(()), |stopped| Err(stopped.into()))
 }

@@ -6,7 +6,7 @@ use crate::probe::When;
 use crate::progress::Progress;
 use crate::record::{JsonlWriter, Metrics, TriageRow};
 use crate::statistics::auroc_interval;
-use crate::train::{self, Example, Loss, Update};
+use crate::train::{self, Example, Intervention, Loss, Update};
 use crate::{device, report, score, seed, study};
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
@@ -157,11 +157,11 @@ fn write_kept(path: &Path, records: &[Record], lines: &[usize]) -> Result<()> {
 struct Silent;
 
 impl train::Observer for Silent {
-    fn probe(&mut self, _: &Model, _: &When) -> Result<()> {
-        Ok(())
+    fn probe(&mut self, _: &Model, _: &When) -> Result<Vec<Intervention>> {
+        Ok(Vec::new())
     }
-    fn step(&mut self, _: &Model, _: &When, _: &Metrics, _: usize) -> Result<()> {
-        Ok(())
+    fn step(&mut self, _: &Model, _: &When, _: &Metrics, _: usize) -> Result<Vec<Intervention>> {
+        Ok(Vec::new())
     }
 }
 

@@ -114,6 +114,21 @@ impl Model {
         self.params.iter().map(|(name, var)| (name.as_str(), var))
     }
 
+    /// Whether no weight is NaN or infinite.
+    ///
+    /// # Errors
+    /// A failed operation.
+    pub fn is_finite(&self) -> Result<bool> {
+        for (_, var) in self.parameters() {
+            // 0·x is 0 for every finite x and NaN otherwise.
+            let zero = (var.as_tensor() * 0.0)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+            if zero != 0.0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The part of the model that a parameter belongs to: `embedding`, `block 3`, `last norm`, `head`.
     pub fn group(&self, name: &str) -> String {
         let (head, embedding) = self.config.head_and_embedding();

@@ -1,11 +1,15 @@
 //! Observation: every response kind of every probed prompt, scored by teacher
 //! forcing. Probing never touches weights.
 
+mod answers;
+
+pub use answers::answers;
+
 use crate::data::TokenizedRecord;
 use crate::model::Model;
 use crate::record::ProbeRow;
-use crate::score::{self, Item};
-use anyhow::{Result, bail};
+use crate::score::{self, Item, NotFinite};
+use anyhow::Result;
 
 /// Where in a run a probe is taken.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +25,7 @@ pub struct When {
 /// Scores every response of every record: a row each, in order.
 ///
 /// # Errors
-/// As [`score::score`]; a log-probability that is not finite, by example and kind.
+/// As [`score::score`]; [`NotFinite`] for a log-probability, by example and kind.
 pub fn sweep(model: &Model, records: &[TokenizedRecord], when: Option<&When>) -> Result<Vec<ProbeRow>> {
     let items: Vec<Item> = records.iter().map(Item::from).collect();
     let scored = score::score(model, &items)?;
@@ -29,12 +33,11 @@ pub fn sweep(model: &Model, records: &[TokenizedRecord], when: Option<&When>) ->
     for (record, responses) in records.iter().zip(scored) {
         for ((kind, _), s) in record.responses.iter().zip(responses) {
             if !s.logp.is_finite() {
-                bail!(
+                return Err(NotFinite(format!(
                     "example {}, kind `{kind}`: log π = {} over {} tokens; the weights have diverged",
-                    record.example,
-                    s.logp,
-                    s.n_tokens
-                )
+                    record.example, s.logp, s.n_tokens
+                ))
+                .into());
             }
             rows.push(ProbeRow {
                 stage: when.map(|w| w.stage.clone()),

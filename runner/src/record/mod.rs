@@ -11,10 +11,14 @@
 //! | `metrics.jsonl` | one [`Metrics`] row an optimiser step | flushed as it goes |
 //! | `probes.jsonl` | one [`ProbeRow`] an example and kind at each probe | flushed as it goes |
 //! | `gauge.jsonl` | one [`GaugeRow`] an example and kind for each window of steps, if `[dynamics]` asks for it | flushed as it goes |
+//! | `answers.jsonl` | one [`AnswerRow`] a greedy answer at each probe of finetuning | flushed as it goes |
+//! | `alarms.jsonl` | one [`AlarmRow`] an alarm of the monitor | flushed as it goes |
 //! | `<stage>/` | the model folder after the stage | when the stage ends |
 
+mod alarm;
 mod dynamics;
 
+pub use alarm::{Action, AlarmRow, AnswerRow, Number, Rule};
 pub use dynamics::{
     Cause, Decomposition, GaugeRow, Influence, MapToken, Response, Scale, Step, Token, TokenMap, TriageRow,
 };
@@ -36,6 +40,12 @@ pub const PROBES: &str = "probes.jsonl";
 
 /// File name of the [`GaugeRow`] rows.
 pub const GAUGE: &str = "gauge.jsonl";
+
+/// File name of the [`AnswerRow`] rows.
+pub const ANSWERS: &str = "answers.jsonl";
+
+/// File name of the [`AlarmRow`] rows.
+pub const ALARMS: &str = "alarms.jsonl";
 
 /// What a run is: enough to say what its numbers mean and to repeat it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +106,9 @@ pub struct StageInfo {
     pub steps: usize,
     /// Whether the stage ran to its end.
     pub finished: bool,
+    /// The alarm that stopped it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<Rule>,
     /// Wall seconds spent training.
     pub train_seconds: f64,
     /// Wall seconds spent probing.

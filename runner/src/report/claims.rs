@@ -1,11 +1,11 @@
 //! Claims about curves. Each says itself in words and is checked by the same
 //! definition; findings are lists of them.
 
-use super::difference::{At, Difference, MIN_PROMPTS, change, enough, need_points, series};
+use super::difference::{At, Difference, change, enough, need_points, series};
 use super::observations::{StageRows, minus};
 use super::quantity::Quantity;
 use super::text::{number, signed, with_error};
-use crate::statistics::{Estimate, correlation};
+use crate::statistics::{Estimate, MIN_PROMPTS, correlation};
 use serde::Serialize;
 
 /// Standard errors that a mean difference must be away from 0.

@@ -4,10 +4,7 @@
 use super::observations::{Series, StageRows, minus};
 use super::quantity::Quantity;
 use super::text::{signed, with_error};
-use crate::statistics::{Estimate, estimate};
-
-/// Fewer prompts than this decide nothing.
-pub const MIN_PROMPTS: usize = 5;
+use crate::statistics::{Estimate, MIN_PROMPTS, estimate};
 
 /// A moment of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::Run;
 use crate::data::KINDS;
-use crate::record::{self, Hashes, JsonlWriter, Manifest, Metrics, ProbeRow, StageInfo};
+use crate::record::{self, AlarmRow, Hashes, JsonlWriter, Manifest, Metrics, ProbeRow, StageInfo};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -29,6 +29,7 @@ pub struct Fixture {
     pub points: usize,
     /// Spread of a change over prompts, as a share of the change.
     pub spread: f64,
+    pub alarms: Vec<AlarmRow>,
     shapes: BTreeMap<(String, String, Field), Shape>,
     levels: BTreeMap<(String, Field), f64>,
 }
@@ -95,6 +96,7 @@ impl Fixture {
             summary: summary.into(),
             steps: STEPS,
             finished: true,
+            stopped_by: None,
             train_seconds: 74.0,
             probe_seconds: 12.5,
             notes: Vec::new(),
@@ -125,6 +127,7 @@ impl Fixture {
             prompts: 24,
             points: 11,
             spread: 0.2,
+            alarms: Vec::new(),
             shapes: BTreeMap::new(),
             levels: BTreeMap::new(),
         };
@@ -250,6 +253,7 @@ impl Fixture {
         record::write_manifest(folder, &self.manifest).unwrap();
         write(&folder.join(record::METRICS), &self.steps());
         write(&folder.join(record::PROBES), &self.rows());
+        write(&folder.join(record::ALARMS), &self.alarms);
     }
 
     /// The run as it is after reading.
@@ -260,6 +264,7 @@ impl Fixture {
             metrics: self.steps(),
             probes: self.rows(),
             gauge: Vec::new(),
+            alarms: self.alarms.clone(),
             missing,
         }
     }

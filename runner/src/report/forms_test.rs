@@ -2,7 +2,7 @@
 
 use super::fixture::{BATCH, Field, Fixture, STEPS};
 use super::{Verdict, html, json, load, markdown, summarise, terminal};
-use crate::record;
+use crate::record::{self, Action, AlarmRow, Number, Rule};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
@@ -21,9 +21,10 @@ fn written(fixture: &Fixture) -> tempfile::TempDir {
 #[test]
 fn the_page_is_self_contained_and_holds_every_section() {
     let page = &every_form(written(&Fixture::new()).path())[0];
-    for id in
-        ["run", "findings", "change", "levels", "margin", "greedy", "ledger", "shape", "training", "tables"]
-    {
+    for id in [
+        "run", "findings", "change", "levels", "margin", "greedy", "ledger", "shape", "training", "words",
+        "tables",
+    ] {
         assert!(page.contains(&format!("<section id=\"{id}\">")), "no section {id}");
         assert!(page.contains(&format!("href=\"#{id}\"")), "no link to {id}");
     }
@@ -57,6 +58,53 @@ fn numbers_in_every_form_are_those_of_the_data() {
     let margin = curves.iter().find(|c| c["quantity"] == "margin_logp").unwrap();
     assert!((margin["points"][0]["mean"].as_f64().unwrap() - (-152.0 + 121.4)).abs() < 1e-9);
     assert_eq!(data["findings"][0]["verdict"], "seen");
+}
+
+#[test]
+fn alarms_are_shown_with_their_numbers_and_a_run_without_has_no_such_section() {
+    let mut fixture = Fixture::new();
+    for form in every_form(written(&fixture).path()) {
+        assert!(!form.contains("Alarms") && !form.contains("#alarms"));
+    }
+    let number = Number {
+        what: "log π(y⁺) against its peak".into(),
+        value: -0.25,
+        se: Some(0.0625),
+        unit: "nats/token".into(),
+    };
+    fixture.alarms.push(AlarmRow {
+        stage: "dpo<b>".into(),
+        rule: Rule::ChosenDisplaced,
+        step: 60,
+        examples_seen: 240,
+        since_step: 30,
+        since_examples: 120,
+        kind: Some("chosen".into()),
+        statement: "a rule <i>".into(),
+        numbers: vec![number],
+        action: Action::Stop,
+        done: "The run stops here.".into(),
+    });
+    fixture.manifest.stages[1].finished = false;
+    fixture.manifest.stages[1].stopped_by = Some(Rule::ChosenDisplaced);
+    let [page, text, data, table] = every_form(written(&fixture).path());
+    for form in [&page, &text, &table] {
+        assert!(form.contains("log π(y⁺) against its peak −0.250 ± 0.062 nats/token"), "{form}");
+        assert!(form.contains("stopped by chosen-displaced") && form.contains("The run stops here."));
+    }
+    assert!(!page.contains("<b>") && !page.contains("a rule <i>") && !text.contains("<b>"));
+    let data: serde_json::Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(data["alarms"][0]["rule"], "chosen-displaced");
+}
+
+#[test]
+fn what_happened_to_a_kind_is_said_in_words() {
+    let [page, text, data, _] = every_form(written(&Fixture::new()).path());
+    // y⁺ in DPO starts at −152 + 50, rises by 5 at 30 of 100 steps, and ends 10 below its start.
+    let sentence = "went from −102.0, over −97.0 at 120 examples to −112.0: −10.0 ± 0.4 nats.";
+    for form in [&page, &text, &data] {
+        assert!(form.contains(sentence), "{form}");
+    }
 }
 
 #[test]

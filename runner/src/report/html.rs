@@ -6,6 +6,7 @@ use super::findings::{Finding, Verdict};
 use super::rows::{HEADINGS, Row, rows};
 use super::summary::Summary;
 use super::text::{count, duration, rich_html};
+use crate::record::{AlarmRow, StageInfo};
 use anyhow::{Context, Result};
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
@@ -27,6 +28,7 @@ struct StageView<'a> {
     train_time: String,
     probe_time: String,
     rows: Vec<Row>,
+    words: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -55,6 +57,7 @@ pub fn html(summary: &Summary) -> Result<String> {
         kinds => Value::from(Serde(&summary.kinds)),
         stages => Value::from(Serde(stages(summary))),
         findings => Value::from(Serde(findings(summary))),
+        alarms => Value::from(Serde(alarms(summary))),
         tally => tally(summary),
         headings => Value::from(Serde(HEADINGS)),
         figures => figures.into_iter().map(figure).collect::<Vec<_>>(),
@@ -75,24 +78,37 @@ fn stages(summary: &Summary) -> Vec<StageView<'_>> {
             objective: &info.objective,
             summary: &info.summary,
             notes: &info.notes,
-            state: state(stage.finished, stage.steps).into(),
+            state: state(info, stage.steps),
             steps: format!("{} of {}", count(stage.steps), count(info.steps)),
             examples: count(stage.examples_seen),
             probes: count(stage.probe_points),
             train_time: duration(info.train_seconds),
             probe_time: duration(info.probe_seconds),
             rows: rows(summary, stage),
+            words: &stage.words,
         })
         .collect()
 }
 
 /// How far a stage got, in words.
-pub fn state(finished: bool, steps: usize) -> &'static str {
-    match (finished, steps) {
-        (true, _) => "finished",
-        (false, 0) => "not begun",
-        (false, _) => "unfinished",
+pub fn state(info: &StageInfo, steps: usize) -> String {
+    match (info.stopped_by, info.finished, steps) {
+        (Some(rule), ..) => format!("stopped by {}", rule.id()),
+        (None, true, _) => "finished".into(),
+        (None, false, 0) => "not begun".into(),
+        (None, false, _) => "unfinished".into(),
     }
+}
+
+#[derive(Serialize)]
+struct AlarmView<'a> {
+    #[serde(flatten)]
+    alarm: &'a AlarmRow,
+    evidence: String,
+}
+
+fn alarms(summary: &Summary) -> Vec<AlarmView<'_>> {
+    summary.alarms.iter().map(|alarm| AlarmView { alarm, evidence: alarm.evidence() }).collect()
 }
 
 fn findings(summary: &Summary) -> Vec<FindingView<'_>> {

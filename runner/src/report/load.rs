@@ -1,6 +1,6 @@
 //! Reading a run folder, whole, half-finished or killed.
 
-use crate::record::{self, GaugeRow, Manifest, Metrics, ProbeRow};
+use crate::record::{self, AlarmRow, GaugeRow, Manifest, Metrics, ProbeRow};
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -16,6 +16,8 @@ pub struct Run {
     pub probes: Vec<ProbeRow>,
     /// Predicted and measured changes; empty where the run did not compare them.
     pub gauge: Vec<GaugeRow>,
+    /// Alarms of the monitor in file order; empty where there was none, or no monitor.
+    pub alarms: Vec<AlarmRow>,
     /// Files that were expected and are absent or empty, one sentence each.
     pub missing: Vec<String>,
 }
@@ -31,9 +33,9 @@ pub fn load(run: &Path) -> Result<Run> {
     let mut missing = Vec::new();
     let metrics = rows(run, record::METRICS, "no training curve can be shown", &mut missing)?;
     let probes = rows(run, record::PROBES, "no response kind can be followed", &mut missing)?;
-    let gauge = run.join(record::GAUGE);
-    let gauge = if gauge.exists() { record::read_jsonl(&gauge)? } else { Vec::new() };
-    Ok(Run { manifest, metrics, probes, gauge, missing })
+    let gauge = optional(&run.join(record::GAUGE))?;
+    let alarms = optional(&run.join(record::ALARMS))?;
+    Ok(Run { manifest, metrics, probes, gauge, alarms, missing })
 }
 
 fn rows<T: DeserializeOwned>(
@@ -52,4 +54,9 @@ fn rows<T: DeserializeOwned>(
         missing.push(format!("{name} holds no whole row yet: {consequence}."));
     }
     Ok(rows)
+}
+
+/// The rows of a file that only some runs have.
+fn optional<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    if path.exists() { record::read_jsonl(path) } else { Ok(Vec::new()) }
 }

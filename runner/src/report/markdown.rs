@@ -38,7 +38,7 @@ pub fn markdown(summary: &Summary) -> String {
             count(stage.examples_seen),
             duration(info.train_seconds),
             duration(info.probe_seconds),
-            state(stage.finished, stage.steps).into(),
+            state(info, stage.steps),
         ]
     });
     table(&mut out, &header, stages);
@@ -51,6 +51,15 @@ pub fn markdown(summary: &Summary) -> String {
         let words: Vec<String> =
             summary.gauges.iter().map(|g| format!("{}: {}", g.stage, g.words())).collect();
         list(&mut out, &words);
+    }
+    if !summary.alarms.is_empty() {
+        out += "\n## Alarms\n\nWhat the monitor raised while the run went on.\n\n";
+        let alarms = summary.alarms.iter().map(|a| {
+            let when = format!("step {}, against step {}", count(a.step), count(a.since_step));
+            let id = format!("{} ({})", a.rule.id(), plain(&a.stage));
+            [id, when, plain(&a.statement), plain(&a.evidence()), plain(&a.done)]
+        });
+        table(&mut out, &["alarm", "when", "rule", "measured", "done"], alarms);
     }
     out += &format!("\n## Findings\n\n{}. {}\n\n", tally(summary), plain(&summary.conventions));
     let findings = summary.findings.iter().map(|f| {
@@ -71,6 +80,8 @@ pub fn markdown(summary: &Summary) -> String {
             plain(&stage.name)
         );
         table(&mut out, &HEADINGS, rows.iter().map(|row| row.cells().map(plain)));
+        out += "\nIn words:\n\n";
+        list(&mut out, &stage.words);
     }
     if !run.notes.is_empty() {
         out += "\n## Notes\n\n";

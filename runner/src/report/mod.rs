@@ -15,6 +15,7 @@
 //! | `quantity`, `difference`, `curves` | what is followed, with its standard errors |
 //! | `gauge` | predicted against measured, accumulated influence |
 //! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
+//! | `words` | what happened to each kind, in sentences |
 //! | `summary` | all of it as data; also `report.json` |
 //! | `decomposition` | one update decomposed, as a page and as text |
 //! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
@@ -40,13 +41,13 @@ mod summary;
 mod svg;
 mod table;
 mod text;
+mod words;
 mod write;
 
-pub use crate::statistics::Estimate;
+pub use crate::statistics::{Estimate, MIN_PROMPTS};
 pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
 pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
 pub use decomposition::{decomposition_html, decomposition_text};
-pub use difference::MIN_PROMPTS;
 pub use findings::{Finding, Verdict};
 pub use gauge::{Accumulated, ENOUGH, Gauge, Window};
 pub use html::html;

@@ -8,7 +8,8 @@ use super::load::Run;
 use super::observations::observe;
 use super::quantity::Quantity;
 use super::text::{description, symbol};
-use crate::record::{Manifest, Metrics};
+use super::words::words;
+use crate::record::{AlarmRow, Manifest, Metrics};
 use serde::Serialize;
 
 /// Version of the layout of `report.json`.
@@ -23,6 +24,8 @@ pub struct Summary {
     pub run: Manifest,
     /// What is missing in the records or was left out, one sentence each.
     pub remarks: Vec<String>,
+    /// What the monitor raised while the run went on, in order.
+    pub alarms: Vec<AlarmRow>,
     /// The paper's findings with their verdicts.
     pub findings: Vec<Finding>,
     /// How the findings' rules are to be read.
@@ -65,12 +68,14 @@ pub struct Stage {
     pub curves: Vec<Curve>,
     /// Training metrics.
     pub training: Vec<TrainingCurve>,
+    /// What happened to each kind, in words.
+    pub words: Vec<String>,
 }
 
 /// Summarises a run's records.
 pub fn summarise(run: &Run) -> Summary {
     let observations = observe(run);
-    let stages = observations
+    let mut stages: Vec<Stage> = observations
         .stages
         .iter()
         .map(|stage| {
@@ -85,10 +90,11 @@ pub fn summarise(run: &Run) -> Summary {
                 probe_points: stage.points.len(),
                 curves: curves(stage, &observations.kinds),
                 training: training(&steps),
+                words: Vec::new(),
             }
         })
         .collect();
-    let kinds = observations
+    let kinds: Vec<Kind> = observations
         .kinds
         .iter()
         .map(|kind| Kind {
@@ -98,9 +104,13 @@ pub fn summarise(run: &Run) -> Summary {
             mean_tokens: observations.stages.iter().find_map(|stage| stage.mean_tokens(kind)),
         })
         .collect();
+    for stage in &mut stages {
+        stage.words = words(stage, &kinds);
+    }
     Summary {
         report_schema: REPORT_SCHEMA,
         run: run.manifest.clone(),
+        alarms: run.alarms.clone(),
         findings: findings(&observations),
         conventions: conventions(),
         kinds,

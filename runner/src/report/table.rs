@@ -14,13 +14,13 @@ pub fn terminal(summary: &Summary) -> String {
     for remark in &summary.remarks {
         wrapped(&mut out, "  ! ", &one_line(remark));
     }
-    for stage in &summary.stages {
+    for (stage, info) in summary.stages.iter().zip(&summary.run.stages) {
         out += &format!(
             "\nStage {}: {} examples, {} steps, {}. Nats, means over n prompts, ± one standard error.\n",
             one_line(&stage.name),
             count(stage.examples_seen),
             count(stage.steps),
-            state(stage.finished, stage.steps)
+            state(info, stage.steps)
         );
         let rows = rows(summary, stage);
         if rows.is_empty() {
@@ -32,6 +32,14 @@ pub fn terminal(summary: &Summary) -> String {
     for gauge in &summary.gauges {
         out += &format!("\nGauge of {}:\n", one_line(&gauge.stage));
         wrapped(&mut out, "  ", &gauge.words());
+    }
+    if !summary.alarms.is_empty() {
+        out += &format!("\nAlarms: {}\n", summary.alarms.len());
+    }
+    for a in &summary.alarms {
+        let head = format!("  {:<21} step {:<5} ", a.rule.id(), a.step);
+        wrapped(&mut out, &head, &format!("[{}] {}", one_line(&a.stage), one_line(&a.evidence())));
+        wrapped(&mut out, &" ".repeat(35), &one_line(&a.done));
     }
     out += &format!("\nFindings: {}\n", tally(summary));
     for f in &summary.findings {

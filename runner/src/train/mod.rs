@@ -23,20 +23,65 @@ use crate::record::Metrics;
 use anyhow::{Context, Result, bail};
 use std::time::Instant;
 
-/// What a stage reports while it runs.
+/// What an observer asks for while a stage runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Intervention {
+    /// No further step.
+    Stop,
+    /// The learning rate is multiplied by this from here on.
+    ScaleRate(f64),
+    /// A loss of pairs has this times the mean NLL of y⁺ added from here on: see [`Loss::anchored`].
+    Anchor(f64),
+}
+
+/// How a stage ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// After its last step.
+    Done,
+    /// When the observer asked for it.
+    Stopped,
+}
+
+/// What a stage reports while it runs, and what it is asked for then.
 pub trait Observer {
     /// Called before the first update, whenever the stage's probe cadence is
-    /// reached, and after the last update.
+    /// reached, and after the last update, be it an early one.
     ///
     /// # Errors
     /// What the observer meets; the stage stops.
-    fn probe(&mut self, model: &Model, when: &When) -> Result<()>;
+    fn probe(&mut self, model: &Model, when: &When) -> Result<Vec<Intervention>>;
 
     /// Called after every optimiser step, `steps` in all, with the model as it is then.
     ///
     /// # Errors
     /// What the observer meets; the stage stops.
-    fn step(&mut self, model: &Model, when: &When, metrics: &Metrics, steps: usize) -> Result<()>;
+    fn step(
+        &mut self,
+        model: &Model,
+        when: &When,
+        metrics: &Metrics,
+        steps: usize,
+    ) -> Result<Vec<Intervention>>;
+}
+
+/// The course of a stage, as interventions have left it.
+struct Course {
+    loss: Loss,
+    rate: f64,
+    end: End,
+}
+
+impl Course {
+    fn take(&mut self, interventions: Vec<Intervention>) {
+        for intervention in interventions {
+            match intervention {
+                Intervention::Stop => self.end = End::Stopped,
+                Intervention::ScaleRate(factor) => self.rate *= factor,
+                Intervention::Anchor(weight) => self.loss = self.loss.anchored(weight),
+            }
+        }
+    }
 }
 
 /// Optimiser steps that a stage takes over `n` examples.
@@ -47,7 +92,7 @@ pub fn planned_steps(stage: &Stage, n: usize) -> usize {
 }
 
 /// Trains the model in place on the examples. Every `probe_every` examples (0:
-/// never in between) the observer probes.
+/// never in between) the observer probes. What it asks for holds from the next step on.
 ///
 /// # Errors
 /// No examples; a loss or gradient that is not finite; whatever the observer returns.
@@ -59,7 +104,7 @@ pub fn train(
     seed: u64,
     probe_every: usize,
     observer: &mut dyn Observer,
-) -> Result<()> {
+) -> Result<End> {
     if examples.is_empty() {
         bail!("stage `{}`: no training examples", stage.name)
     }
@@ -68,17 +113,21 @@ pub fn train(
     let mut gradients = Gradients::new(model);
     let mut optimizer = Optimizer::new(stage.optimizer, &gradients.parameters)?;
     let mut when = When { stage: stage.name.clone(), step: 0, examples_seen: 0 };
-    observer.probe(model, &when)?;
+    let mut course = Course { loss: *loss, rate: 1.0, end: End::Done };
+    course.take(observer.probe(model, &when)?);
 
     for chunk in order.chunks(stage.batch_size * stage.gradient_accumulation_steps).take(steps) {
+        if course.end == End::Stopped {
+            break;
+        }
         let started = Instant::now();
         let batch: Vec<&Example> = chunk.iter().map(|&i| &examples[i]).collect();
         let context = || format!("stage `{}`, step {}", stage.name, when.step + 1);
         gradients.values.clear();
-        let means =
-            accumulate(model, loss, &batch, stage.batch_size, &mut gradients).with_context(context)?;
+        let means = accumulate(model, &course.loss, &batch, stage.batch_size, &mut gradients)
+            .with_context(context)?;
         let norm = gradients.norm().with_context(context)?;
-        let lr = learning_rate(stage, when.step, steps);
+        let lr = course.rate * learning_rate(stage, when.step, steps);
         optimizer.step(&gradients.parameters, &gradients.values, lr, clip(norm, stage.max_grad_norm))?;
 
         when.step += 1;
@@ -87,13 +136,13 @@ pub fn train(
         let epoch = when.examples_seen as f64 / examples.len() as f64;
         let seconds = started.elapsed().as_secs_f64();
         let row = metrics(stage, loss, &when, epoch, &means, lr, norm, seconds);
-        observer.step(model, &when, &row, steps)?;
+        course.take(observer.step(model, &when, &row, steps)?);
         let due = probe_every > 0 && when.examples_seen / probe_every > seen_before / probe_every;
-        if due || when.step == steps {
-            observer.probe(model, &when)?;
+        if due || when.step == steps || course.end == End::Stopped {
+            course.take(observer.probe(model, &when)?);
         }
     }
-    Ok(())
+    Ok(course.end)
 }
 
 /// Factor on the gradients, as `torch.nn.utils.clip_grad_norm_` has it.
@@ -125,7 +174,7 @@ fn metrics(
         seconds,
         ..Metrics::default()
     };
-    if let Loss::Preference(_) = loss {
+    if loss.of_pairs().is_some() {
         // A loss without beta has rewards in nats of log-ratio.
         let beta = stage.beta.unwrap_or(1.0);
         row.logps_rejected = Some(means.rejected);

@@ -6,8 +6,8 @@
 use crate::config::{Reduction, Stage};
 use crate::model::{Direction, Model};
 use crate::objective::Preference;
-use crate::score::{self, Item, Packed};
-use anyhow::{Context, Result, bail};
+use crate::score::{self, Item, NotFinite, Packed};
+use anyhow::{Context, Result};
 use candle_core::{DType, Tensor, Var};
 use ldyn_core::diagnostics::TokenStats;
 use ldyn_core::loss::PairLogps;
@@ -63,7 +63,25 @@ impl Loss {
 
     /// Whether log-probabilities of the reference are needed.
     pub fn uses_reference(&self) -> bool {
-        matches!(self, Self::Preference(preference) if preference.loss.uses_reference())
+        self.of_pairs().is_some_and(|preference| preference.loss.uses_reference())
+    }
+
+    /// The loss of pairs; `None` for single responses.
+    pub fn of_pairs(&self) -> Option<&Preference> {
+        match self {
+            Self::Nll(_) => None,
+            Self::Preference(preference) => Some(preference),
+        }
+    }
+
+    /// The loss of pairs with the mean NLL of y⁺ added, −anchor·ℓ₊/L₊ (RPO): the mitigation of the
+    /// monitor; that of single responses as it is.
+    #[must_use]
+    pub fn anchored(self, anchor: f64) -> Self {
+        match self {
+            Self::Nll(_) => self,
+            Self::Preference(preference) => Self::Preference(Preference { anchor, ..preference }),
+        }
     }
 }
 
@@ -148,13 +166,13 @@ impl Gradients {
     /// Global L2 norm.
     ///
     /// # Errors
-    /// A gradient that is not finite, by name.
+    /// [`NotFinite`] for a gradient, by name.
     pub fn norm(&self) -> Result<f64> {
         let mut total = 0.0;
         for (name, gradient) in self.names.iter().zip(&self.values) {
             let square = sum_of_squares(gradient)?;
             if !square.is_finite() {
-                bail!("the gradient of `{name}` is not finite")
+                return Err(NotFinite(format!("the gradient of `{name}` is not finite")).into());
             }
             total += square;
         }
@@ -197,7 +215,7 @@ impl Pass {
     /// means. The step has `n` examples with `predicted` scored tokens in all.
     ///
     /// # Errors
-    /// A loss that is not finite, naming the example; failures of the model.
+    /// [`NotFinite`] for a loss, naming the example; failures of the model.
     pub fn new(
         model: &Model,
         loss: &Loss,
@@ -358,7 +376,7 @@ impl Scored<'_> {
 
 fn finite(loss: f64, example: &Example) -> Result<f64> {
     if !loss.is_finite() {
-        bail!("the loss of example {} is {loss}", example.example)
+        return Err(NotFinite(format!("the loss of example {} is {loss}", example.example)).into());
     }
     Ok(loss)
 }
