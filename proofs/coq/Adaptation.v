@@ -66,9 +66,6 @@ Section Adaptation.
     rewrite (mean_minus n p v), (mean_const n p Hp). ring.
   Qed.
 
-  Lemma adapt_left_null : forall j, (j < n)%nat -> sum n (fun i => p i * adaptation p i j) = 0.
-  Proof. intros j Hj. rewrite adapt_transposed, (dist_sum n p Hp) by assumption. ring. Qed.
-
   (** A² = A. *)
   Lemma adapt_idempotent : forall v i, (i < n)%nat -> adapt n p (adapt n p v) i = adapt n p v i.
   Proof.

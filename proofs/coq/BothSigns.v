@@ -16,11 +16,6 @@ Definition both_signs (p : nat -> R) (a b : nat) (wp wm s : R) (i : nat) : R :=
 Definition overlapping (pp pm : nat -> R) (a b : nat) (rho s : R) (i : nat) : R :=
   s * (rho * (ind i a - pp i) - (ind i b - pm i)).
 
-(** Δz = s·(w₊e_a − w₋e_b − (w₊ − w₋)π). *)
-Lemma both_signs_value : forall p a b wp wm s i,
-  both_signs p a b wp wm s i = s * (wp * ind i a - wm * ind i b - (wp - wm) * p i).
-Proof. intros. unfold both_signs. ring. Qed.
-
 (** Equal weights: the π-terms cancel. *)
 Lemma equal_weights_cancel : forall p a b w s i,
   both_signs p a b w w s i = s * w * (ind i a - ind i b).

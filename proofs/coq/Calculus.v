@@ -1,6 +1,6 @@
 (** The little calculus that the theory needs, from the standard library alone: the exponential
     lies above its tangents and below its chords, functions grow where their derivative is
-    nonnegative, sums are differentiated term by term, and e^{−cn} tends to 0. *)
+    nonnegative, and sums are differentiated term by term. *)
 
 From Coq Require Import Reals Lra Lia.
 From Ldyn Require Import Sums.
@@ -96,9 +96,6 @@ Qed.
 Lemma exp_le : forall x y, x <= y -> exp x <= exp y.
 Proof. intros x y [H|H]; [left; now apply exp_increasing | right; now rewrite H]. Qed.
 
-Lemma exp_le_inv : forall x y, exp x <= exp y -> x <= y.
-Proof. intros x y [H|H]; [left; now apply exp_lt_inv | right; now apply exp_inv]. Qed.
-
 Lemma exp_neg_lt_1 : forall x, x < 0 -> exp x < 1.
 Proof. intros x H. apply Rlt_le_trans with (exp 0); [now apply exp_increasing | rewrite exp_0; lra]. Qed.
 
@@ -107,9 +104,6 @@ Proof. intros x H. apply Rle_trans with (exp 0); [now apply exp_le | rewrite exp
 
 Lemma exp_pos_gt_1 : forall x, 0 < x -> 1 < exp x.
 Proof. intros x H. apply Rle_lt_trans with (exp 0); [rewrite exp_0; lra | now apply exp_increasing]. Qed.
-
-Lemma exp_nonneg_ge_1 : forall x, 0 <= x -> 1 <= exp x.
-Proof. intros x H. apply Rle_trans with (exp 0); [rewrite exp_0; lra | now apply exp_le]. Qed.
 
 Lemma exp_minus : forall x y, exp (x - y) = exp x / exp y.
 Proof. intros. unfold Rminus, Rdiv. now rewrite exp_plus, exp_Ropp. Qed.
@@ -134,9 +128,6 @@ Qed.
 
 Lemma ln_le : forall x y, 0 < x -> x <= y -> ln x <= ln y.
 Proof. intros x y Hx [H|H]; [left; now apply ln_increasing | right; now rewrite H]. Qed.
-
-Lemma ln_lt_iff : forall x y, 0 < x -> 0 < y -> (x < y <-> ln x < ln y).
-Proof. intros. split; [now apply ln_increasing | now apply ln_lt_inv]. Qed.
 
 Lemma ln_div : forall x y, 0 < x -> 0 < y -> ln (x / y) = ln x - ln y.
 Proof.
@@ -277,46 +268,7 @@ Proof.
   assert (0 < f' c * (b - a)); [|lra]. apply Rmult_lt_0_compat; [apply P; lra | lra].
 Qed.
 
-(** A positive derivative at a point makes the function larger just to the right. *)
-Lemma rises_from : forall f x l, derivable_pt_lim f x l -> 0 < l ->
-  exists d, 0 < d /\ forall h, 0 < h < d -> f x < f (x + h).
-Proof.
-  intros f x l H L. destruct (H (l / 2)) as [d Hd]; [lra|].
-  exists d. split; [apply cond_pos|]. intros h [Hh Hhd].
-  specialize (Hd h). assert (Rabs ((f (x + h) - f x) / h - l) < l / 2) as B.
-  { apply Hd; [lra|]. rewrite Rabs_right; lra. }
-  apply Rabs_def2 in B. assert (0 < (f (x + h) - f x) / h) as Q by lra.
-  apply (lt_div_inv 0) in Q; lra.
-Qed.
-
 (** ** Limits of sequences *)
-
-(** c·e^{−an} tends to 0. *)
-Lemma exp_decay : forall c a, 0 <= c -> 0 < a -> Un_cv (fun t => c * exp (- (INR t * a))) 0.
-Proof.
-  intros c a Hc Ha eps He.
-  destruct (archimed_cor1 (a * eps / (c + 1))) as [N [HN PN]].
-  { apply lt_div; [lra|]. rewrite Rmult_0_l. apply Rmult_lt_0_compat; lra. }
-  exists N. intros t Ht. unfold R_dist. rewrite Rminus_0_r, Rabs_right.
-  2: { apply Rle_ge, Rmult_le_pos; [lra | apply Rlt_le, exp_pos]. }
-  assert (0 < INR N) by (apply lt_0_INR; lia).
-  assert (INR N <= INR t) by (apply le_INR; lia).
-  assert (Q : 0 < INR t * a) by (apply Rmult_lt_0_compat; lra).
-  apply Rle_lt_trans with (c * (1 / (1 + INR t * a))).
-  { apply Rmult_le_compat_l; [lra | apply exp_neg_le; lra]. }
-  unfold Rdiv. rewrite Rmult_1_l. change (c * / (1 + INR t * a)) with (c / (1 + INR t * a)).
-  apply div_lt; [lra|].
-  assert (/ INR N * INR N = 1) by (field; lra).
-  assert (1 < a * eps / (c + 1) * INR N) as B.
-  { apply (Rmult_lt_compat_r (INR N)) in HN; lra. }
-  assert (c + 1 < a * eps * INR N) as B'.
-  { replace (a * eps / (c + 1) * INR N) with (a * eps * INR N / (c + 1)) in B by (field; lra).
-    apply lt_div_inv in B; lra. }
-  assert (a * eps * INR N <= eps * (INR t * a)).
-  { replace (eps * (INR t * a)) with (a * eps * INR t) by ring. apply Rmult_le_compat_l; [|assumption].
-    apply Rlt_le, Rmult_lt_0_compat; lra. }
-  lra.
-Qed.
 
 Lemma squeeze_limit : forall (u v : nat -> R) l,
   (forall t, Rabs (u t - l) <= v t) -> Un_cv v 0 -> Un_cv u l.

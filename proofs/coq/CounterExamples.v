@@ -336,9 +336,6 @@ Definition chosen_context : nat -> R := listed [5/100; 5/100; 9/10].
 Lemma rejected_context_distribution : distribution 3 rejected_context.
 Proof. listed_distribution. Qed.
 
-Lemma chosen_context_distribution : distribution 3 chosen_context.
-Proof. listed_distribution. Qed.
-
 Lemma rejected_label_can_rise :
   1 < growth 3 rejected_context (overlapping chosen_context rejected_context 0 1 1 1) 1.
 Proof.

@@ -542,7 +542,7 @@ Proof.
     rewrite S, (E i Hi N). ring.
 Qed.
 
-(** ** Transfer: mass moves between y and s; third labels keep theirs *)
+(** ** Transfer: mass moves between y and m; third labels keep theirs *)
 
 Lemma transfer_squeeze : forall n p q y m s k, distribution n p -> distribution n q ->
   (y < n)%nat -> (m < n)%nat -> m <> y -> (k < n)%nat -> k <> y -> k <> m -> 0 < s ->

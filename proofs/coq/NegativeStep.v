@@ -274,13 +274,6 @@ Section Step.
     - apply growth_above. rewrite negative_label. ring.
   Qed.
 
-  (** The threshold cannot reach y*, and α_{y*} is below e^{s·(1 − π_y + π_{y*})} and 1/π_{y*}. *)
-  Lemma runner_up_growth_upper_bound : negative_growth n p y s t < 1 / p t.
-  Proof.
-    pose proof (after_distribution n p Hp d) as A.
-    pose proof (dist_lt_1 n (after n p d) A t y tn Hy ty) as L. unfold after in L.
-    pose proof (dist_pos n p Hp t tn). apply lt_div; [assumption|]. unfold negative_growth. fold d. lra.
-  Qed.
 End Step.
 
 (** 1/√3 is sharp: between 1/3 and 1/√3 the second of π = (m, (1−m)/2, (1−m)/2†) rises. *)

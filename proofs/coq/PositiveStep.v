@@ -171,7 +171,3 @@ Proof.
   replace (- ln (partition n p (positive p y s')) / s' * s)
     with (- (l * ln (partition n p (positive p y s')))) by (rewrite <- El; field; lra). lra.
 Qed.
-
-(** The two signs are one family. *)
-Lemma positive_is_negative : forall p y s i, positive p y s i = negative p y (- s) i.
-Proof. intros. unfold positive, negative. ring. Qed.

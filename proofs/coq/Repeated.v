@@ -484,11 +484,6 @@ Section Learning.
     pose proof (Rmult_lt_compat_l _ _ _ H F). lra.
   Qed.
 
-  Lemma target_monotone : forall t u, (t <= u)%nat -> P t y <= P u y.
-  Proof.
-    intros t u H. induction H; [lra|]. pose proof (target_keeps_rising m). lra.
-  Qed.
-
   (** While π_y ≤ 1 − ε the odds against y shrink like e^{−εT}. *)
   Lemma learned_decay : forall eps t i, (i < n)%nat -> i <> y -> 0 <= eps -> P t y <= 1 - eps ->
     P t i / P t y <= p i / p y * exp (- (sum t eta * eps)).

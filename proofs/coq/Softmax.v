@@ -156,20 +156,6 @@ Section Moved.
     intros i Hi. apply exp_le. auto.
   Qed.
 
-  (** Jensen: log Z is at least the average of d. *)
-  Lemma ln_partition_ge_mean : mean n p d <= ln Z.
-  Proof.
-    pose proof partition_pos as P. set (m := mean n p d).
-    rewrite <- (ln_exp m). apply ln_le; [apply exp_pos|].
-    assert (E : forall i, (i < n)%nat -> exp m * (1 + (d i - m)) <= exp (d i)).
-    { intros i Hi. replace (exp (d i)) with (exp m * exp (d i - m)) by (rewrite <- exp_plus; f_equal; ring).
-      apply Rmult_le_compat_l; [apply Rlt_le, exp_pos | apply exp_ineq1_le]. }
-    apply Rle_trans with (mean n p (fun i => exp m * (1 + (d i - m)))).
-    - rewrite mean_scal, (mean_plus n p (fun _ => 1)), (mean_minus n p d), !(mean_const n p Hp).
-      fold m. lra.
-    - now apply (mean_le n p Hp).
-  Qed.
-
   (** … strictly unless all are equal. *)
   Lemma ln_partition_gt_mean : forall k, (k < n)%nat -> d k <> mean n p d -> mean n p d < ln Z.
   Proof.

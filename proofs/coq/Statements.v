@@ -10,12 +10,15 @@
 
 From Coq Require Import Reals List.
 From Ldyn Require Import Sums Calculus Softmax Adaptation Remainder NegativeStep PositiveStep
-  Repeated Entropy Monotone BothSigns Modifiers CounterExamples.
+  Repeated Entropy Monotone BothSigns Modifiers CounterExamples SharpPositive.
 Local Open Scope R_scope.
 
 (** ** The definitions, unfolded *)
 
 (** Labels are 0, …, n − 1; e_y is the one-hot vector; π has full support. *)
+Remark sum_none : forall f, sum 0 f = 0.
+Proof. reflexivity. Qed.
+
 Remark sum_is : forall n f, sum (S n) f = sum n f + f n.
 Proof. reflexivity. Qed.
 
@@ -83,9 +86,17 @@ Proof. reflexivity. Qed.
 Remark entropy_is : forall n p, entropy n p = - mean n p (fun i => ln (p i)).
 Proof. reflexivity. Qed.
 
+Remark logit_is : forall x, logit x = ln ((1 - x) / x).
+Proof. reflexivity. Qed.
+
+Remark positive_constant_is : forall x,
+  positive_constant x = (1 - 2 * x) * ((1 - x) * (1 - x)) / ln ((1 - x) / x).
+Proof. reflexivity. Qed.
+
 (** Many steps: of sizes eta 0, eta 1, …; they add up to infinity; on the logits; with momentum. *)
 Remark unlearned_is : forall n p y eta t,
-  unlearned n p y eta (S t) = after n (unlearned n p y eta t) (negative (unlearned n p y eta t) y (eta t)).
+  unlearned n p y eta (S t)
+  = after n (unlearned n p y eta t) (negative (unlearned n p y eta t) y (eta t)).
 Proof. reflexivity. Qed.
 
 Remark learned_is : forall n p y eta t,
@@ -167,7 +178,8 @@ Remark examples_are :
   half_quarters = listed (1/2 :: 1/4 :: 1/4 :: nil) /\
   four = listed (6/10 :: 3/10 :: 999/10000 :: 1/10000 :: nil) /\
   (forall e, rescaled e
-     = listed ((1 - e) * (6/10) :: (1 - e) * (25/100) :: (1 - e) * (1/10) :: (1 - e) * (5/100) :: e :: nil)) /\
+     = listed ((1 - e) * (6/10) :: (1 - e) * (25/100) :: (1 - e) * (1/10)
+               :: (1 - e) * (5/100) :: e :: nil)) /\
   (forall e, pair e = listed (1 - e :: e :: nil)) /\
   (forall e, triple e = listed ((1 - e) * (6/10) :: (1 - e) * (4/10) :: e :: nil)) /\
   bystander = listed (45/100 :: 35/100 :: 2/10 :: nil) /\
@@ -182,7 +194,7 @@ Proof. repeat split. Qed.
 
 (** ** One softmax, moved by any d (paper: Lemma 1) *)
 
-(** every π with full support is a softmax, so statements about π are statements about logits. *)
+(** Every π with full support is a softmax, so statements about π are statements about logits. *)
 Theorem every_distribution_is_a_softmax :
   forall n p i, distribution n p -> (i < n)%nat ->
   softmax n (fun j => ln (p j)) i = p i.
@@ -206,13 +218,13 @@ Theorem rises_iff_above_log_partition :
   1 < growth n p d i <-> ln (partition n p d) < d i.
 Proof. exact Softmax.growth_gt_1. Qed.
 
-(** an equal change of all logits changes nothing. *)
+(** An equal change of all logits changes nothing. *)
 Theorem equal_moves_change_nothing :
   forall n p d c i, distribution n p ->
   growth n p (fun j => d j + c) i = growth n p d i.
 Proof. exact Softmax.growth_shift. Qed.
 
-(** with V ≥ 2 there is a y*. *)
+(** With V ≥ 2 there is a y*. *)
 Theorem runner_up_exists :
   forall n p y, (2 <= n)%nat ->
   exists t, runner_up n p y t.
@@ -350,7 +362,7 @@ Theorem positive_step_remainder :
   KL n p (after n p (positive p y s)) <= s * s * ((1 - p y + p t) * (1 - p y + p t)) / 8.
 Proof. exact Remainder.positive_hoeffding. Qed.
 
-(** with τ = 1 − π_y + π_{y*} ≥ 1: KL ≤ s²τ³(2 − τ)/8. *)
+(** With τ = 1 − π_y + π_{y*} ≥ 1: KL ≤ s²τ³(2 − τ)/8. *)
 Theorem negative_step_remainder_sharp :
   forall n p y t s, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s ->
   1 <= 1 - p y + p t ->
@@ -358,7 +370,7 @@ Theorem negative_step_remainder_sharp :
     <= s * s * ((1 - p y + p t) * (1 - p y + p t) * (1 - p y + p t) * (2 - (1 - p y + p t))) / 8.
 Proof. exact Remainder.negative_sharp. Qed.
 
-(** whatever π and V: −(27/128)s² ≤ r ≤ 0. *)
+(** Whatever π and V: −(27/128)s² ≤ r ≤ 0. *)
 Theorem negative_step_remainder_uniform :
   forall n p y t s, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s -> forall i,
   (i < n)%nat ->
@@ -370,6 +382,28 @@ Theorem negative_step_constant_is_optimal :
   forall c, c < 27 / 128 ->
   exists s, 0 < s /\ c * (s * s) < KL 2 quarter (after 2 quarter (negative quarter 0 s)).
 Proof. exact Remainder.negative_optimal. Qed.
+
+(** With F(x) = (1 − 2x)(1 − x)²/log((1 − x)/x): any bound C of F on (0, 1/2) gives KL ≤ C·s² for
+    every positive step … *)
+Theorem positive_step_remainder_uniform :
+  forall n p y c s C, distribution n p -> (y < n)%nat -> runner_up n p y c -> 0 < s ->
+  (forall x, 0 < x < 1 / 2 -> positive_constant x <= C) ->
+  KL n p (after n p (positive p y s)) <= C * (s * s).
+Proof. exact SharpPositive.positive_uniform. Qed.
+
+(** … and F(x)·s² is attained, at V = 2 and π_y = x. *)
+Theorem positive_step_constant_is_attained :
+  forall x, 0 < x < 1 / 2 ->
+  let s := logit x / (1 - x) in 0 < s
+    /\ KL 2 (pair x) (after 2 (pair x) (positive (pair x) 1 s)) = positive_constant x * (s * s).
+Proof. exact SharpPositive.positive_attained. Qed.
+
+(** So 27/128 does not hold for a positive step: V = 2, π = (9/10, 1/10 target). *)
+Theorem positive_step_exceeds_negative_constant :
+  exists s, 0 < s
+    /\ 27 / 128 * (s * s)
+      < KL 2 (pair (1 / 10)) (after 2 (pair (1 / 10)) (positive (pair (1 / 10)) 1 s)).
+Proof. exact SharpPositive.positive_exceeds_negative. Qed.
 
 (** ** One negative step, every step size (paper: §3.3, App. E) *)
 
@@ -405,7 +439,7 @@ Theorem ties_at_the_top :
   negative_growth n p y s i = negative_growth n p y s t <-> i <> y /\ p i = p t.
 Proof. exact NegativeStep.ties_at_the_top. Qed.
 
-(** among the others the likelier grows more, and only it. *)
+(** Among the others the likelier grows more, and only it. *)
 Theorem growth_order :
   forall n p y s, distribution n p -> 0 < s -> forall i j, i <> y -> j <> y ->
   negative_growth n p y s i < negative_growth n p y s j <-> p i < p j.
@@ -488,7 +522,7 @@ Theorem rises_if_above_start :
   1 < negative_growth n p y s i.
 Proof. exact NegativeStep.rises_if_above_start. Qed.
 
-(** if π_y ≥ ‖π‖² every other label rises at first … *)
+(** If π_y ≥ ‖π‖² every other label rises at first … *)
 Theorem all_rise_if_label_is_likely :
   forall n p y t s, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s ->
   norm_sq n p <= p y -> forall i, (i < n)%nat -> i <> y -> s <= 2 * p i ->
@@ -508,7 +542,7 @@ Theorem others_fall_above_one_over_root_three :
   negative_growth n p y s i < 1.
 Proof. exact NegativeStep.others_fall_above_one_over_root_three. Qed.
 
-(** below 1/√3 the second of (m, (1−m)/2, (1−m)/2†) rises at some step size. *)
+(** Below 1/√3 the second of (m, (1−m)/2, (1−m)/2†) rises at some step size. *)
 Theorem one_over_root_three_is_sharp :
   forall m, 1 / 3 <= m < 1 / sqrt 3 ->
   exists s, 0 < s /\ 1 < negative_growth 3 (split_rest m) 2 s 1.
@@ -597,7 +631,7 @@ Theorem entropy_derivative_negative :
     < 0.
 Proof. exact Entropy.entropy_derivative_negative. Qed.
 
-(** beyond first order: if −log π_y ≥ H, the entropy falls at every step size … *)
+(** Beyond first order: if −log π_y ≥ H, the entropy falls at every step size … *)
 Theorem entropy_falls :
   forall n p y t, distribution n p -> (y < n)%nat -> runner_up n p y t -> forall s, 0 < s ->
   entropy n p <= - ln (p y) ->
@@ -619,7 +653,7 @@ Proof. exact NegativeStep.uniform_growth. Qed.
 
 (** ** What a lighter label and a peakier π change (paper: §3.3, App. E, Claim 4) *)
 
-(** same proportions off y, less of y: no loser stops losing. *)
+(** Same proportions off y, less of y: no loser stops losing. *)
 Theorem losers_grow_as_label_shrinks :
   forall n y p q s, distribution n p -> distribution n q -> (y < n)%nat -> (2 <= n)%nat ->
   lighter n y p q -> 0 < s -> forall i, (i < n)%nat -> i <> y ->
@@ -660,7 +694,7 @@ Theorem rest_grows_less :
   rest_growth n p y t s < rest_growth n q y t s.
 Proof. exact Monotone.rest_grows_less. Qed.
 
-(** first order: d log α_i/ds = (1 − e)((1 + Q)e − (Q − c_i)), e = π_y, c the proportions, Q =
+(** First order: d log α_i/ds = (1 − e)((1 + Q)e − (Q − c_i)), e = π_y, c the proportions, Q =
     ‖c‖². *)
 Theorem initial_rate :
   forall n p y c i, distribution n p -> (y < n)%nat -> (i < n)%nat -> i <> y -> c y = 0 ->
@@ -669,7 +703,7 @@ Theorem initial_rate :
     y - (norm_sq n c - c i))).
 Proof. exact Monotone.initial_rate. Qed.
 
-(** mass moved between y and one label m: third labels grow less with less of y, if q_y ≤ q_m +
+(** Mass moved between y and one label m: third labels grow less with less of y, if q_y ≤ q_m +
     1/2. *)
 Theorem transfer_squeeze :
   forall n p q y m s k, distribution n p -> distribution n q -> (y < n)%nat -> (m < n)%nat ->
@@ -678,14 +712,14 @@ Theorem transfer_squeeze :
   negative_growth n p y s k < negative_growth n q y s k.
 Proof. exact Monotone.transfer_squeeze. Qed.
 
-(** mass off y tilted to its likelier labels: the least likely one loses more. *)
+(** Mass off y tilted to its likelier labels: the least likely one loses more. *)
 Theorem peakier_least_falls_more :
   forall n y p q s l, distribution n p -> distribution n q -> (y < n)%nat -> peakier n y p q ->
   0 < s -> (l < n)%nat -> l <> y -> (forall j, (j < n)%nat -> j <> y -> p l <= p j) ->
   negative_growth n q y s l <= negative_growth n p y s l.
 Proof. exact Monotone.peakier_least_falls_more. Qed.
 
-(** a power b ≥ 1 of the probabilities off y is such a tilt. *)
+(** A power b ≥ 1 of the probabilities off y is such a tilt. *)
 Theorem tempered_is_peakier :
   forall n y p q b c, 1 <= b -> 0 < c -> (forall j, (j < n)%nat -> 0 < p j) -> q y = p y ->
   (forall j, (j < n)%nat -> j <> y -> q j = c * Rpower (p j) b) ->
@@ -706,7 +740,7 @@ Theorem target_rises_most :
   positive_growth n p y s i < positive_growth n p y s y.
 Proof. exact PositiveStep.target_rises_most. Qed.
 
-(** the strongest competitor falls … *)
+(** The strongest competitor falls … *)
 Theorem competitor_falls :
   forall n p y c s, distribution n p -> (y < n)%nat -> runner_up n p y c -> 0 < s ->
   positive_growth n p y s c < 1.
@@ -719,7 +753,7 @@ Theorem competitor_falls_most :
   positive_growth n p y s c <= positive_growth n p y s i.
 Proof. exact PositiveStep.competitor_falls_most. Qed.
 
-(** among the others the likelier grows less. *)
+(** Among the others the likelier grows less. *)
 Theorem positive_growth_order :
   forall n p y s, distribution n p -> 0 < s -> forall i j, i <> y -> j <> y ->
   positive_growth n p y s i < positive_growth n p y s j <-> p j < p i.
@@ -732,7 +766,7 @@ Theorem positive_odds_change :
   ln (after_positive n p y s i / after_positive n p y s j) - ln (p i / p j) = - (s * (p i - p j)).
 Proof. exact PositiveStep.positive_odds_change. Qed.
 
-(** i ≠ y rises exactly if π_i is below the ceiling −(log Z)/s … *)
+(** I ≠ y rises exactly if π_i is below the ceiling −(log Z)/s … *)
 Theorem riser_iff_below_ceiling :
   forall n p y s, distribution n p -> 0 < s -> forall i, i <> y ->
   1 < positive_growth n p y s i <-> p i < ceiling n p y s.
@@ -750,14 +784,14 @@ Theorem ceiling_nonincreasing :
   ceiling n p y s' <= ceiling n p y s.
 Proof. exact PositiveStep.ceiling_nonincreasing. Qed.
 
-(** once π_y ≥ ‖π‖² all others fall, at every step size. *)
+(** Once π_y ≥ ‖π‖² all others fall, at every step size. *)
 Theorem others_fall_if_target_is_likely :
   forall n p y c s, distribution n p -> (y < n)%nat -> runner_up n p y c -> 0 < s ->
   norm_sq n p <= p y -> forall i, (i < n)%nat -> i <> y ->
   positive_growth n p y s i < 1.
 Proof. exact PositiveStep.others_fall_if_target_is_likely. Qed.
 
-(** a label with π_i < ‖π‖² − π_y rises at small step sizes. *)
+(** A label with π_i < ‖π‖² − π_y rises at small step sizes. *)
 Theorem small_labels_rise_at_first :
   forall n p y c s, distribution n p -> (y < n)%nat -> runner_up n p y c -> 0 < s -> forall i,
   i <> y -> s * ((1 - p y + p c) * (1 - p y + p c)) / 8 < norm_sq n p - p y - p i ->
@@ -766,20 +800,20 @@ Proof. exact PositiveStep.small_labels_rise_at_first. Qed.
 
 (** ** Many steps on the same context (paper: §3.3) *)
 
-(** the path of π is that of the logits under z ← z + η(π − e_y). *)
+(** The path of π is that of the logits under z ← z + η(π − e_y). *)
 Theorem unlearned_of_logits :
   forall n z y eta t i, (i < n)%nat ->
   softmax n (unlearned_logits n z y eta t) i = unlearned n (softmax n z) y eta t i.
 Proof. exact Repeated.unlearned_of_logits. Qed.
 
-(** the order of the labels other than y never changes. *)
+(** The order of the labels other than y never changes. *)
 Theorem order_frozen :
   forall n p y eta, distribution n p -> (forall t, 0 < eta t) -> forall t i j, (i < n)%nat ->
   (j < n)%nat -> i <> y -> j <> y ->
   unlearned n p y eta t i < unlearned n p y eta t j <-> p i < p j.
 Proof. exact Repeated.order_frozen. Qed.
 
-(** y* stays y*. *)
+(** Y* stays y*. *)
 Theorem runner_up_stays :
   forall n p y top eta, distribution n p -> runner_up n p y top -> (forall t, 0 < eta t) ->
   forall t,
@@ -800,14 +834,14 @@ Theorem runner_up_keeps_rising :
   unlearned n p y eta t top < unlearned n p y eta (S t) top.
 Proof. exact Repeated.runner_up_keeps_rising. Qed.
 
-(** once y* has caught up with y it stays ahead. *)
+(** Once y* has caught up with y it stays ahead. *)
 Theorem argmax_changes_once :
   forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
   (forall t, 0 < eta t) -> forall t, unlearned n p y eta t y <= unlearned n p y eta t top ->
   unlearned n p y eta (S t) y < unlearned n p y eta (S t) top.
 Proof. exact Repeated.argmax_changes_once. Qed.
 
-(** every gap among the others widens. *)
+(** Every gap among the others widens. *)
 Theorem gaps_widen :
   forall n p y eta, distribution n p -> (forall t, 0 < eta t) -> forall t i j, (i < n)%nat ->
   (j < n)%nat -> i <> y -> j <> y -> p i < p j ->
@@ -838,7 +872,7 @@ Theorem label_vanishes :
   Un_cv (fun t => unlearned n p y eta t y) 0.
 Proof. exact Repeated.label_vanishes. Qed.
 
-(** the collapse: with a gap δ below y*, 1 − π_{y*}(t) ≤ ((1 − π_{y*})/π_{y*})·e^{−δT}. *)
+(** The collapse: with a gap δ below y*, 1 − π_{y*}(t) ≤ ((1 − π_{y*})/π_{y*})·e^{−δT}. *)
 Theorem collapse_to_one :
   forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
   (forall t, 0 < eta t) -> forall delta, 0 < delta <= p top ->
@@ -854,7 +888,7 @@ Theorem runner_up_takes_all :
   Un_cv (fun t => unlearned n p y eta t top) 1.
 Proof. exact Repeated.runner_up_takes_all. Qed.
 
-(** with ties (u marks the labels tied at the top) they share everything equally. *)
+(** With ties (u marks the labels tied at the top) they share everything equally. *)
 Theorem collapse_with_ties :
   forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
   (forall t, 0 < eta t) -> forall u delta,
@@ -864,7 +898,7 @@ Theorem collapse_with_ties :
   Un_cv (fun t => unlearned n p y eta t top) (1 / sum n u).
 Proof. exact Repeated.collapse_limit. Qed.
 
-(** at the end log π_i falls by s a step … *)
+(** At the end log π_i falls by s a step … *)
 Theorem others_slope :
   forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
   (forall t, 0 < eta t) -> forall s delta, (forall t, eta t = s) -> 0 < delta <= p top ->
@@ -881,7 +915,7 @@ Theorem label_slope :
   Un_cv (fun t => ln (unlearned n p y eta (S t) y) - ln (unlearned n p y eta t y)) (- (2 * s)).
 Proof. exact Repeated.label_slope. Qed.
 
-(** repeated positive steps: π_y rises at every step … *)
+(** Repeated positive steps: π_y rises at every step … *)
 Theorem target_keeps_rising :
   forall n p y eta, distribution n p -> (y < n)%nat -> (2 <= n)%nat -> (forall t, 0 < eta t) ->
   forall t,
@@ -904,13 +938,13 @@ Proof. exact Repeated.learning_limit. Qed.
 
 (** ** Both signs (paper: §3.2, eq. 7) *)
 
-(** one context, equal weights: Δz = s·w·(e_a − e_b), the π-terms cancel. *)
+(** One context, equal weights: Δz = s·w·(e_a − e_b), the π-terms cancel. *)
 Theorem equal_weights_cancel :
   forall p a b w s i,
   both_signs p a b w w s i = s * w * (ind i a - ind i b).
 Proof. exact BothSigns.equal_weights_cancel. Qed.
 
-(** y⁺ rises … *)
+(** Y⁺ rises … *)
 Theorem chosen_rises :
   forall n p a b w s, distribution n p -> (b < n)%nat -> a <> b -> 0 < w -> 0 < s ->
   1 < growth n p (both_signs p a b w w s) a.
@@ -937,7 +971,7 @@ Theorem third_labels_fall_iff :
   growth n p (both_signs p a b w w s) i < 1 <-> p b < p a * exp (s * w).
 Proof. exact BothSigns.third_labels_fall_iff. Qed.
 
-(** two contexts, overlap ρ = 0: the negative step alone. *)
+(** Two contexts, overlap ρ = 0: the negative step alone. *)
 Theorem no_overlap :
   forall pp pm a b s i,
   overlapping pp pm a b 0 s i = negative pm b s i.
@@ -949,7 +983,7 @@ Theorem full_overlap :
   overlapping p p a b 1 s i = both_signs p a b 1 1 s i.
 Proof. exact BothSigns.full_overlap. Qed.
 
-(** in between the residual is s(π⁻ − ρπ⁺). *)
+(** In between the residual is s(π⁻ − ρπ⁺). *)
 Theorem overlap_odds :
   forall n pp pm a b rho s i j, distribution n pm -> (i < n)%nat -> (j < n)%nat -> i <> a ->
   i <> b -> j <> a -> j <> b ->
@@ -958,7 +992,7 @@ Theorem overlap_odds :
     = s * (pm i - rho * pp i - (pm j - rho * pp j)).
 Proof. exact BothSigns.overlap_odds. Qed.
 
-(** equal distributions: the squeeze fades linearly in ρ. *)
+(** Equal distributions: the squeeze fades linearly in ρ. *)
 Theorem overlap_fades :
   forall n p a b rho s i j, distribution n p -> (i < n)%nat -> (j < n)%nat -> i <> a ->
   i <> b -> j <> a -> j <> b ->
@@ -967,7 +1001,7 @@ Theorem overlap_fades :
     = (1 - rho) * (s * (p i - p j)).
 Proof. exact BothSigns.overlap_fades. Qed.
 
-(** y⁻ falls most if ρ ≤ 1 − π⁻_{y⁻} … *)
+(** Y⁻ falls most if ρ ≤ 1 − π⁻_{y⁻} … *)
 Theorem rejected_falls_at_small_overlap :
   forall n pp pm a b rho s, distribution n pp -> distribution n pm -> (a < n)%nat ->
   (b < n)%nat -> a <> b -> 0 <= rho <= 1 -> 0 < s -> rho <= 1 - pm b ->
@@ -985,7 +1019,7 @@ Theorem rejected_falls_in_equal_contexts :
       pm (overlapping pp pm a b rho s) i).
 Proof. exact BothSigns.rejected_falls_in_equal_contexts. Qed.
 
-(** from ρ = 1/2 on, y⁺ rises most there too. *)
+(** From ρ = 1/2 on, y⁺ rises most there too. *)
 Theorem chosen_rises_at_half_overlap :
   forall n pp pm a b rho s, distribution n pm -> (a < n)%nat -> (b < n)%nat -> a <> b ->
   0 <= rho <= 1 -> 0 < s -> (forall i, (i < n)%nat -> pp i = pm i) -> 1 / 2 <= rho ->
@@ -994,14 +1028,20 @@ Theorem chosen_rises_at_half_overlap :
       (overlapping pp pm a b rho s) a).
 Proof. exact BothSigns.chosen_rises_at_half_overlap. Qed.
 
-(** false: "y⁻ falls in its own context" (ρ = 1, unequal distributions). *)
+(** False: "y⁻ falls in its own context" (ρ = 1, unequal distributions). *)
 Theorem rejected_label_can_rise :
   1 < growth 3 rejected_context (overlapping chosen_context rejected_context 0 1 1 1) 1.
 Proof. exact CounterExamples.rejected_label_can_rise. Qed.
 
 (** ** Variations of the step *)
 
-(** label smoothing: y* rises if π_{y*} > π_y − (1 − ε). *)
+(** Label smoothing: the uniform part drops out, Δz ≃ s(π − (1 − ε)e_y). *)
+Theorem smoothing_shift :
+  forall n p y eps s i, distribution n p -> (i < n)%nat ->
+  growth n p (smoothed n p y eps s) i = growth n p (fun j => s * (p j - (1 - eps) * ind j y)) i.
+Proof. exact Modifiers.smoothing_shift. Qed.
+
+(** … y* rises if π_{y*} > π_y − (1 − ε). *)
 Theorem smoothed_runner_up_rises :
   forall n p y t eps s, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s ->
   p y - (1 - eps) < p t ->
@@ -1021,7 +1061,7 @@ Theorem smoothed_label_can_rise :
   1 < growth 2 (pair e) (smoothed 2 (pair e) 1 eps s) 1.
 Proof. exact CounterExamples.smoothed_label_can_rise. Qed.
 
-(** heavy-ball momentum: π_y falls at every step … *)
+(** Heavy-ball momentum: π_y falls at every step … *)
 Theorem momentum_label_falls :
   forall n z y top mu eta, (y < n)%nat -> runner_up n (softmax n z) y top -> 0 <= mu ->
   (forall t, 0 < eta t) -> forall t,
@@ -1043,7 +1083,7 @@ Theorem momentum_order_frozen :
     <-> softmax n z i < softmax n z j.
 Proof. exact Modifiers.momentum_order_frozen. Qed.
 
-(** weight decay: the order of the others survives. *)
+(** Weight decay: the order of the others survives. *)
 Theorem decay_keeps_order :
   forall n z y kappa s i j, (0 < n)%nat -> i <> y -> j <> y -> 0 <= kappa <= 1 -> 0 < s ->
   z i < z j ->
@@ -1063,7 +1103,7 @@ Theorem decayed_runner_up_can_fall :
     /\ softmax 3 (decayed 3 spread 2 (1 / 10) (1 / 100)) 0 < softmax 3 spread 0.
 Proof. exact CounterExamples.decayed_runner_up_can_fall. Qed.
 
-(** the first RMSprop step: y falls … *)
+(** The first RMSprop step: y falls … *)
 Theorem rmsprop_label_falls :
   forall n p y t lr a, distribution n p -> (y < n)%nat -> (t < n)%nat /\ t <> y -> 0 < lr ->
   a < 1 ->
@@ -1110,7 +1150,7 @@ Theorem runner_up_growth_not_monotone :
     /\ negative_growth 2 (pair (99 / 100)) 1 1 0 < negative_growth 2 (pair (1 / 2)) 1 1 0.
 Proof. exact CounterExamples.runner_up_growth_not_monotone. Qed.
 
-(** nor is the growth of a third label. *)
+(** Nor is the growth of a third label. *)
 Theorem third_label_growth_not_monotone :
   negative_growth 3 (triple (1 / 100)) 2 1 1 < negative_growth 3 (triple (1 / 2)) 2 1 1
     /\ negative_growth 3 (triple (99 / 100)) 2 1 1 < negative_growth 3 (triple (1 / 2)) 2 1 1.
@@ -1143,7 +1183,7 @@ Theorem not_all_others_fall_under_sft :
   1 < positive_growth 3 rare_target 1 (1 / 10) 2.
 Proof. exact CounterExamples.not_all_others_fall_under_sft. Qed.
 
-(** a long positive step can reverse the order of two others. *)
+(** A long positive step can reverse the order of two others. *)
 Theorem positive_step_can_reverse_order :
   close_pair 1 < close_pair 0
     /\ after_positive 3 close_pair 2 5 0 < after_positive 3 close_pair 2 5 1.

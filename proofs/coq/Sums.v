@@ -56,9 +56,6 @@ Proof. induction n; intros; cbn [sum]; [lra|]. rewrite IHn. lra. Qed.
 Lemma sum_minus : forall n f g, sum n (fun i => f i - g i) = sum n f - sum n g.
 Proof. induction n; intros; cbn [sum]; [lra|]. rewrite IHn. lra. Qed.
 
-Lemma sum_opp : forall n f, sum n (fun i => - f i) = - sum n f.
-Proof. induction n; intros; cbn [sum]; [lra|]. rewrite IHn. lra. Qed.
-
 Lemma sum_scal : forall n c f, sum n (fun i => c * f i) = c * sum n f.
 Proof. induction n; intros; cbn [sum]; [lra|]. rewrite IHn. lra. Qed.
 
@@ -74,14 +71,6 @@ Proof. induction n; intros; cbn [sum]; [simpl; lra|]. rewrite IHn, S_INR. lra. Q
 Lemma sum_zero : forall n f, (forall i, (i < n)%nat -> f i = 0) -> sum n f = 0.
 Proof.
   intros n f H. rewrite (sum_ext n f (fun _ => 0)) by assumption. rewrite sum_const. lra.
-Qed.
-
-Lemma sum_swap : forall n m f,
-  sum n (fun i => sum m (fun j => f i j)) = sum m (fun j => sum n (fun i => f i j)).
-Proof.
-  induction n; intros; cbn [sum].
-  - symmetry. now apply sum_zero.
-  - rewrite IHn. symmetry. apply sum_plus.
 Qed.
 
 (** Sifting: Σ_j [j = k] f_j = f_k. *)
@@ -326,10 +315,6 @@ Section Mean.
     - apply (sum_pos n _ l); [assumption|auto|].
       apply Rmult_lt_0_compat; [|assumption]. apply Rmult_lt_0_compat; now apply dist_pos.
   Qed.
-
-  (** The squared norm of π: at least 1/n, and at most its largest probability. *)
-  Lemma norm_le_max : forall m, (forall i, (i < n)%nat -> p i <= m) -> mean n p p <= m.
-  Proof. intros. now apply mean_le_max. Qed.
 
   Lemma norm_ge : 1 <= INR n * mean n p p.
   Proof.
