@@ -6,12 +6,13 @@ use super::predict::{self, PerToken};
 use crate::config::Stage;
 use crate::data::TokenizedRecord;
 use crate::model::{Direction, Model};
-use crate::record::{Decomposition, MapToken, Response, Scale, Step, Token, TokenMap};
+use crate::record::{Cost, Decomposition, MapToken, Response, Scale, Step, Token, TokenMap};
 use crate::score::Item;
 use crate::statistics;
 use crate::train::{self, Example, Loss, Update, UpdateToken};
 use anyhow::Result;
 use ldyn_core::diagnostics::{TokenStats, a_norm, gap_norm};
+use std::time::Instant;
 
 /// What is to be worked out besides predicted, actual and remainder.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,10 +44,14 @@ pub fn decompose(
 ) -> Result<Decomposition> {
     let items: Vec<Item> = observed.iter().map(Item::from).collect();
     let whole = update.whole()?;
+    let started = Instant::now();
     let parts = update.parts.iter().map(|(_, part)| predict::predicted(model, part, &items));
     let parts = parts.collect::<Result<Vec<_>>>()?;
+    let prediction = started.elapsed().as_secs_f64() / parts.len() as f64;
     let groups = if detail.groups { by_group(model, &whole, &items)? } else { Vec::new() };
+    let started = Instant::now();
     let before = predict::measured(model, &items)?;
+    let forward = started.elapsed().as_secs_f64();
     let copy = model.copy()?;
     let after = |scale: f64| -> Result<PerToken<TokenStats<f64>>> {
         copy.set_weights(model)?;
@@ -103,6 +108,7 @@ pub fn decompose(
         model: model.describe(),
         dtype: format!("{:?}", model.dtype()).to_lowercase(),
         kernel: Vec::new(),
+        cost: Cost { prediction, forward },
         update: describe(model, stage, examples, update, loss)?,
         token_fit: statistics::fit(&tokens_of(|t| t.predicted), &tokens_of(|t| t.actual)),
         response_fit: statistics::fit(&responses_of(|r| r.predicted), &responses_of(|r| r.actual)),

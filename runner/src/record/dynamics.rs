@@ -105,8 +105,19 @@ pub struct Decomposition {
     pub order: Option<f64>,
     /// Token by token, if asked for.
     pub tokens: Option<TokenMap>,
+    /// What it took.
+    pub cost: Cost,
     /// The kernel between the first record of the batch and every observed response, if asked for.
     pub kernel: Vec<Influence>,
+}
+
+/// Wall seconds of a decomposition's parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// One Jacobian–vector product over all observed responses.
+    pub prediction: f64,
+    /// One scoring of all observed responses, the forward pass that a probe sweep is.
+    pub forward: f64,
 }
 
 /// The update in numbers.

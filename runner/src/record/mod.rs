@@ -20,7 +20,8 @@ mod dynamics;
 
 pub use alarm::{Action, AlarmRow, AnswerRow, Number, Rule};
 pub use dynamics::{
-    Cause, Decomposition, GaugeRow, Influence, MapToken, Response, Scale, Step, Token, TokenMap, TriageRow,
+    Cause, Cost, Decomposition, GaugeRow, Influence, MapToken, Response, Scale, Step, Token, TokenMap,
+    TriageRow,
 };
 
 use anyhow::{Context, Result, bail};

@@ -100,6 +100,12 @@ fn verdict(d: &Decomposition) -> String {
             number(order, 2)
         ));
     }
+    if d.cost.forward > 0.0 {
+        sentences.push(format!(
+            "One prediction took {} forward passes.",
+            number(d.cost.prediction / d.cost.forward, 1)
+        ));
+    }
     sentences.join(" ")
 }
 
