@@ -56,6 +56,21 @@ fn lock(saved: &Mutex<Saved>) -> std::sync::MutexGuard<'_, Saved> {
     saved.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Statistics of a row with a logit that is NaN or +∞: it has no distribution. Who asked for them can
+/// say of which example and parameter they are.
+fn undefined<T: Real>() -> TokenStats<T> {
+    TokenStats {
+        logp: T::NAN,
+        argmax: 0,
+        argmax_logp: T::NAN,
+        rest_logp: T::NAN,
+        sum_sq: T::NAN,
+        rest_sq: T::NAN,
+        entropy: T::NAN,
+        log_z: T::NAN,
+    }
+}
+
 impl Head {
     /// Rows of logits that fit what may be kept.
     fn rows_kept<T>(&self, vocabulary: usize) -> usize {
@@ -80,6 +95,9 @@ impl Head {
                         #[inline(always)]
                         || token_stats(z, *y as usize),
                     )
+                    .or_else(|e| {
+                        if matches!(e, ldyn_core::Error::Logit { .. }) { Ok(undefined()) } else { Err(e) }
+                    })
                 })
                 .collect();
             stats.extend(chunk.map_err(Error::wrap)?);
