@@ -3,7 +3,7 @@
 
 use crate::seed;
 use anyhow::{Result, ensure};
-use ldyn_core::statements::{Case, Fault, Kind, Outcome, STATEMENTS};
+use ldyn_core::statements::{Case, Fault, Kind, Outcome, STATEMENTS, Statement};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use std::time::Instant;
 const CHUNK: u64 = 1024;
 
 /// What is verified.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// Cases.
     pub cases: u64,
@@ -23,6 +23,22 @@ pub struct Request {
     pub seed: u64,
     /// A fault put into every step, to see the statements notice.
     pub fault: Option<Fault>,
+    /// Beginnings of the ids that are checked; none for all of them.
+    pub only: Vec<String>,
+}
+
+impl Request {
+    fn statements(&self) -> Result<Vec<&'static Statement>> {
+        for start in &self.only {
+            ensure!(
+                STATEMENTS.iter().any(|s| s.id.starts_with(start)),
+                "no statement's id begins with `{start}`: ids are such as `{}`, and `verify` without a choice lists them",
+                STATEMENTS[0].id
+            );
+        }
+        let chosen = |s: &&Statement| self.only.is_empty() || self.only.iter().any(|o| s.id.starts_with(o));
+        Ok(STATEMENTS.iter().filter(chosen).collect())
+    }
 }
 
 /// What came of it.
@@ -92,29 +108,32 @@ impl Verification {
     }
 }
 
-/// Checks every statement on every case, in parallel; the result does not depend on the threads.
+/// Checks the statements on every case, in parallel; the result does not depend on the threads.
+///
+/// The cases do not depend on the statements that are chosen, nor does the work that all statements share.
 ///
 /// # Errors
-/// No cases, or V = 1.
+/// No cases, V = 1, or a choice that no statement answers to.
 ///
 /// ```
 /// use ldyn::verify::{Request, verify};
-/// let found = verify(&Request { cases: 200, vocab: 8, seed: 1, fault: None })?;
+/// let found = verify(&Request { cases: 200, vocab: 8, seed: 1, fault: None, only: vec![] })?;
 /// assert!(found.statements.iter().all(|row| row.failed == 0));
 /// # Ok::<(), anyhow::Error>(())
 /// ```
 pub fn verify(request: &Request) -> Result<Verification> {
     ensure!(request.cases > 0, "0 cases verify nothing: give at least 1");
     ensure!(request.vocab != 1, "one label has probability 1 whatever happens: give at least 2");
+    let statements = request.statements()?;
     let started = Instant::now();
     let chunks = request.cases.div_ceil(CHUNK);
     let tallies: Result<Vec<Vec<Tally>>> =
-        (0..chunks).into_par_iter().map(|chunk| tally(request, chunk)).collect();
-    let mut total = vec![Tally::default(); STATEMENTS.len()];
+        (0..chunks).into_par_iter().map(|chunk| tally(request, &statements, chunk)).collect();
+    let mut total = vec![Tally::default(); statements.len()];
     for tallies in tallies? {
         total.iter_mut().zip(tallies).for_each(|(sum, t)| sum.add(t));
     }
-    let row = |(s, t): (&ldyn_core::statements::Statement, Tally)| Row {
+    let row = |(s, t): (&Statement, Tally)| Row {
         id: s.id,
         kind: s.kind.to_string(),
         words: s.words,
@@ -130,7 +149,7 @@ pub fn verify(request: &Request) -> Result<Verification> {
         fault: request.fault.map(|f| format!("{f:?}").to_lowercase()),
         threads: rayon::current_num_threads(),
         seconds: started.elapsed().as_secs_f64(),
-        statements: STATEMENTS.iter().zip(total).map(row).collect(),
+        statements: statements.into_iter().zip(total).map(row).collect(),
     })
 }
 
@@ -158,9 +177,9 @@ impl Tally {
     }
 }
 
-fn tally(request: &Request, chunk: u64) -> Result<Vec<Tally>> {
+fn tally(request: &Request, statements: &[&Statement], chunk: u64) -> Result<Vec<Tally>> {
     let rng = &mut seed::rng(request.seed, &format!("verify/{}/{chunk}", request.vocab));
-    let mut tallies = vec![Tally::default(); STATEMENTS.len()];
+    let mut tallies = vec![Tally::default(); statements.len()];
     let (mut logits, mut scratch) = (Vec::new(), Vec::new());
     for number in chunk * CHUNK..request.cases.min((chunk + 1) * CHUNK) {
         let vocab = if request.vocab == 0 { rng.random_range(2..=64) } else { request.vocab };
@@ -170,7 +189,7 @@ fn tally(request: &Request, chunk: u64) -> Result<Vec<Tally>> {
         let step = 10f64.powf(rng.random_range(-3.0..2.0));
         scratch.resize(Case::scratch_len(vocab), 0.0);
         let case = Case::new(&logits, (label, other), step, &mut scratch, request.fault)?;
-        for (statement, tally) in STATEMENTS.iter().zip(&mut tallies) {
+        for (statement, tally) in statements.iter().zip(&mut tallies) {
             let (margin, failure) = match (statement.check)(&case) {
                 Outcome::NotApplicable => continue,
                 Outcome::Holds { margin, .. } => (margin, None),
@@ -241,7 +260,21 @@ mod tests {
     use super::*;
 
     fn run(fault: Option<Fault>) -> Verification {
-        verify(&Request { cases: 4000, vocab: 0, seed: 7, fault }).unwrap()
+        verify(&Request { cases: 4000, vocab: 0, seed: 7, fault, only: vec![] }).unwrap()
+    }
+
+    #[test]
+    fn a_choice_of_statements_sees_the_same_cases() {
+        let chosen = |only: &[&str]| {
+            let only = only.iter().map(|o| o.to_string()).collect();
+            verify(&Request { cases: 4000, vocab: 0, seed: 7, fault: Some(Fault::Size), only })
+        };
+        let (all, some) = (run(Some(Fault::Size)), chosen(&["exact/R", "numeric/"]).unwrap());
+        let wanted = |id: &str| id.starts_with("exact/R") || id.starts_with("numeric/");
+        let of_all: Vec<&Row> = all.statements.iter().filter(|row| wanted(row.id)).collect();
+        assert_eq!(serde_json::to_string(&of_all).unwrap(), serde_json::to_string(&some.statements).unwrap());
+        assert!(some.statements.len() < all.statements.len());
+        assert!(chosen(&["exact/R", "exact/Q"]).unwrap_err().to_string().contains("`exact/Q`"));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// Seed of the cases.
     #[arg(long, default_value_t = 1024)]
     seed: u64,
+    /// Check only statements whose id begins with this, such as exact/N or exact/R3; repeat it for several.
+    #[arg(long, value_name = "BEGINNING")]
+    only: Vec<String>,
     /// Print JSON: one object for each V, with a row a statement.
     #[arg(long)]
     json: bool,
@@ -61,7 +64,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     });
     let mut refuted = 0;
     for &vocab in &args.vocab {
-        let found = verify(&Request { cases: args.cases, vocab, seed: args.seed, fault })?;
+        let only = args.only.clone();
+        let found = verify(&Request { cases: args.cases, vocab, seed: args.seed, fault, only })?;
         if args.json {
             println!("{}", serde_json::to_string(&found)?);
         } else {
