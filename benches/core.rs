@@ -6,9 +6,11 @@
 
 use criterion::{Criterion, Throughput};
 use ldyn_core::decomposition::{predicted_into, regression_step_into};
+use ldyn_core::ntk::{Jacobians, Kernel};
 use ldyn_core::simplex::Distribution;
 use ldyn_core::softmax::{log_softmax_into, softmax_into};
 use ldyn_core::squeezing::NegativeStep;
+use ldyn_core::toy::{Activation, Mlp, Model, kernel, probs};
 use ldyn_core::{Real, adaptation};
 use std::hint::black_box;
 use std::io::{BufRead, Write};
@@ -19,6 +21,9 @@ const VOCABS: [usize; 4] = [50, 1000, 50_304, 151_936];
 
 /// V×V matrices beyond this size do not fit.
 const LARGEST_DENSE: usize = 1000;
+
+/// Jacobians of more than this many numbers do not fit.
+const LARGEST_JACOBIAN: usize = 1 << 20;
 
 /// One form of one computation: `<computation>/<type>/<V>/<form>`.
 struct Case {
@@ -36,6 +41,7 @@ fn cases() -> Vec<Case> {
         adaptation_product::<f64>(vocab, &mut cases);
         decomposition(vocab, &mut cases);
         squeezing(vocab, &mut cases);
+        kernel_product(vocab, &mut cases);
     }
     cases
 }
@@ -189,6 +195,52 @@ fn squeezing(vocab: usize, cases: &mut Vec<Case>) {
     cases.push(case::<f64>("squeezing", vocab, "core", move || {
         let step = NegativeStep::new(black_box(pi), label, step).expect("a step");
         black_box((step.label_falls_most(), step.runner_up_rises_most()));
+    }));
+}
+
+/// K·G of a multilayer perceptron at two inputs: K written out from two Jacobians, J_o·(J_uᵀ·G) with the same
+/// two, and without any: d = J_uᵀ·G by one pullback, J_o·d by a central difference of the logits along d.
+fn kernel_product(vocab: usize, cases: &mut Vec<Case>) {
+    let (inputs, width, label) = (16, 32, vocab / 2);
+    let mut weights = noise::<f64>(inputs * width + width * vocab, 12.0_f64.sqrt()).into_iter();
+    let draw = || weights.next().expect("a number for each weight");
+    let model = Mlp::new(&[inputs, width, vocab], Activation::Tanh, draw).expect("layers");
+    let (x_o, x_u) = (noise::<f64>(inputs, 2.0), noise::<f64>(2 * inputs, 2.0).split_off(inputs));
+    let mut g = probs(&model, &x_u).expect("finite logits");
+    g[label] -= 1.0;
+    let parameters = model.parameters().len();
+    if vocab * parameters <= LARGEST_JACOBIAN {
+        let own = || (model.clone(), x_o.clone(), x_u.clone(), g.clone(), g.clone());
+        let (model, x_o, x_u, g, mut out) = own();
+        cases.push(case::<f64>("kernel", vocab, "dense", move || {
+            let k = kernel(black_box(&model), &x_o, &x_u).expect("equal lengths");
+            product(&k, &g, &mut out);
+            black_box(&mut out);
+        }));
+        let (model, x_o, x_u, g, mut out) = own();
+        let (mut j_o, mut j_u) = (vec![0.0; vocab * parameters], vec![0.0; vocab * parameters]);
+        cases.push(case::<f64>("kernel", vocab, "jacobians", move || {
+            model.jacobian_into(black_box(&x_o), &mut j_o).expect("equal lengths");
+            model.jacobian_into(&x_u, &mut j_u).expect("equal lengths");
+            out.fill(0.0);
+            let k = Jacobians::new(&j_o, &j_u, parameters, vocab).expect("whole Jacobians");
+            k.add_product(0, 0, 1.0, &g, &mut out);
+            black_box(&mut out);
+        }));
+    }
+    let (mut moved, mut direction, mut far, mut near) =
+        (model.clone(), vec![0.0; parameters], g.clone(), g.clone());
+    cases.push(case::<f64>("kernel", vocab, "core", move || {
+        model.pullback_into(black_box(&x_u), &g, &mut direction).expect("equal lengths");
+        let length = direction.iter().map(|d| d * d).sum::<f64>().sqrt();
+        let size = f64::EPSILON.cbrt() / length;
+        for (out, size) in [(&mut far, size), (&mut near, -size)] {
+            let moves = moved.parameters_mut().iter_mut().zip(model.parameters()).zip(&direction);
+            moves.for_each(|((m, p), d)| *m = p + size * d);
+            moved.logits_into(&x_o, out).expect("equal lengths");
+        }
+        far.iter_mut().zip(&near).for_each(|(f, n)| *f = (*f - n) / (2.0 * size));
+        black_box(&mut far);
     }));
 }
 

@@ -103,11 +103,39 @@ pub trait Real:
     ///
     /// At most 2 ulp above the cutoff.
     fn exp_flushed(self, cutoff: Self) -> Self;
+    /// eˣ − 1, accurate near 0 and without a branch.
+    ///
+    /// # Method
+    ///
+    /// As [`exp_flushed`](Real::exp_flushed): 2ᵏ(eʳ − 1) + (2ᵏ − 1).
+    ///
+    /// # Special cases
+    ///
+    /// x beyond ±[`EXP_CUTOFF`](Real::EXP_CUTOFF) is taken as that; NaN gives NaN.
+    ///
+    /// # Accuracy
+    ///
+    /// At most 2 ulp.
+    fn exp_m1_clamped(self) -> Self;
 }
 
 macro_rules! real {
     ($t:ident, cutoff: $cutoff:expr, round: $round:expr, mantissa: $mantissa:expr, bias: $bias:expr,
-     ln2: ($hi:expr, $lo:expr), power: $power:expr) => {
+     ln2: ($hi:expr, $lo:expr), reduced: $reduced:ident, bend: $bend:expr) => {
+        /// r and 2ᵏ of x = k·ln 2 + r, with x brought into [low, high].
+        #[inline(always)]
+        fn $reduced(x: $t, low: $t, high: $t) -> ($t, $t) {
+            // Adding 1.5·2^(mantissa bits) rounds to an integer and leaves it in the low bits.
+            const ROUND: $t = $round;
+            // Written so that NaN passes through and that x86's max and min instructions match.
+            let x = if low > x { low } else { x };
+            let x = if high < x { high } else { x };
+            let shifted = x * core::$t::consts::LOG2_E + ROUND;
+            let k = shifted - ROUND;
+            let r = (x - k * $hi) - k * $lo;
+            (r, $t::from_bits((shifted.to_bits() << $mantissa).wrapping_add($bias << $mantissa)))
+        }
+
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -170,18 +198,14 @@ macro_rules! real {
             }
             #[inline(always)]
             fn exp_flushed(self, cutoff: Self) -> Self {
-                // Adding 1.5·2^(mantissa bits) rounds to an integer and leaves it in the low bits.
-                const ROUND: $t = $round;
-                // Written so that NaN passes through and that x86's max and min instructions match.
-                let x = if cutoff > self { cutoff } else { self };
-                let x = if 0.0 < x { 0.0 } else { x };
-                let shifted = x * core::$t::consts::LOG2_E + ROUND;
-                let k = shifted - ROUND;
-                let r = (x - k * $hi) - k * $lo;
-                let power = $power(r);
-                let scale = $t::from_bits((shifted.to_bits() << $mantissa).wrapping_add($bias << $mantissa));
-                let e = power * scale;
-                if x <= cutoff { 0.0 } else { e }
+                let (r, scale) = $reduced(self, cutoff, 0.0);
+                let e = ((1.0 + r) + $bend(r)) * scale;
+                if self <= cutoff { 0.0 } else { e }
+            }
+            #[inline(always)]
+            fn exp_m1_clamped(self) -> Self {
+                let (r, scale) = $reduced(self, $cutoff, -$cutoff);
+                (r + $bend(r)) * scale + (scale - 1.0)
             }
         }
     };
@@ -189,24 +213,24 @@ macro_rules! real {
 
 // ln 2 is split so that k·hi is exact.
 real!(f32, cutoff: -87.3, round: 12_582_912.0, mantissa: 23, bias: 127_u32,
-    ln2: (0.693_145_75, 1.428_606_8e-6), power: power_f32);
+    ln2: (0.693_145_75, 1.428_606_8e-6), reduced: reduced_f32, bend: bend_f32);
 real!(f64, cutoff: -708.39, round: 6_755_399_441_055_744.0, mantissa: 52, bias: 1023_u64,
-    ln2: (0.693_147_180_559_663, 2.823_529_056_303_157_7e-13), power: power_f64);
+    ln2: (0.693_147_180_559_663, 2.823_529_056_303_157_7e-13), reduced: reduced_f64, bend: bend_f64);
 
-// eʳ = 1 + r + r²·q(r) on |r| ≤ ½ ln 2, with q the Chebyshev fit of (eʳ − 1 − r)/r²: relative
+// eʳ − 1 − r = r²·q(r) on |r| ≤ ½ ln 2, with q the Chebyshev fit of (eʳ − 1 − r)/r²: relative
 // error of eʳ 1.0e-8 and 1.7e-17. Terms are taken in pairs, so that few of them wait for others.
 
 #[inline(always)]
-fn power_f32(r: f32) -> f32 {
+fn bend_f32(r: f32) -> f32 {
     let r2 = r * r;
     let low = 0.5 + r * 0.166_665_77;
     let high = 4.166_655_5e-2 + r * 8.363_179e-3;
     let q = low + r2 * (high + r2 * 1.392_618_4e-3);
-    (1.0 + r) + r2 * q
+    r2 * q
 }
 
 #[inline(always)]
-fn power_f64(r: f64) -> f64 {
+fn bend_f64(r: f64) -> f64 {
     let r2 = r * r;
     let r4 = r2 * r2;
     let p0 = 0.500_000_000_000_000_1 + r * 0.166_666_666_666_666_67;
@@ -216,7 +240,7 @@ fn power_f64(r: f64) -> f64 {
     let p8 = 2.762_008_844_540_975e-7 + r * 2.510_038_549_551_032e-8;
     let low = p0 + r2 * p2;
     let high = (p4 + r2 * p6) + r4 * p8;
-    (1.0 + r) + r2 * (low + r4 * high)
+    r2 * (low + r4 * high)
 }
 
 #[cfg(test)]
@@ -257,6 +281,30 @@ mod tests {
             worst = worst.max((x.exp_flushed(f64::EXP_CUTOFF) - exact).abs() / spacing);
         }
         assert!(worst <= 2.0, "worst error {worst} ulp");
+    }
+
+    #[test]
+    fn exp_m1_clamped_is_within_2_ulp() {
+        let mut worst = 0.0_f64;
+        let mut see = |x: f64| {
+            let exact = Real::exp_m1(x);
+            let spacing = (f64::from_bits(exact.to_bits() + 1) - exact).abs();
+            worst = worst.max((x.exp_m1_clamped() - exact).abs() / spacing);
+            let x = x as f32;
+            if x.abs() < 87.3 {
+                worst = worst.max(ulp_f32(x.exp_m1_clamped(), f64::from(x).exp_m1()).abs());
+            }
+        };
+        (1..400_000_u32).for_each(|i| see(700.0 * (f64::from(i) / 200_000.0 - 1.0)));
+        (1..400_000_u32).for_each(|i| see(4.0 * (f64::from(i) / 200_000.0 - 1.0)));
+        for k in 0..100 {
+            see(0.5_f64.powi(k));
+            see(-(0.5_f64.powi(k)));
+        }
+        assert!(worst <= 2.0, "worst error {worst} ulp");
+        assert_eq!([0.0, -0.0, -1e9, f64::NEG_INFINITY].map(f64::exp_m1_clamped), [0.0, 0.0, -1.0, -1.0]);
+        assert!(f64::INFINITY.exp_m1_clamped().is_finite() && f64::NAN.exp_m1_clamped().is_nan());
+        assert!(f32::NAN.exp_m1_clamped().is_nan());
     }
 
     fn ends<T: Real>(smallest_normal: T) {

@@ -1,6 +1,6 @@
 //! Probability vectors: a checked view, and what it can say about itself.
 
-use crate::sweep::{dot, sum, sum_of, wide};
+use crate::sweep::{self, dot, sum_of, wide};
 use crate::{Error, Real};
 
 /// A slice that was checked to be a probability vector π.
@@ -98,11 +98,9 @@ impl<'a, T: Real> Distribution<'a, T> {
     }
 
     /// E_π f(i, π_i), added up in `f64`.
+    #[inline(always)]
     pub(crate) fn expectation(&self, f: impl Fn(usize, f64) -> f64) -> f64 {
-        sum(self.vocab(), |i| {
-            let p = self.probabilities[i].to_f64();
-            p * f(i, p)
-        })
+        sweep::expectation(self.probabilities, f)
     }
 
     /// A vector that is a softmax, or the like, by how it was made.

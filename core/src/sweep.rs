@@ -218,17 +218,28 @@ fn halve<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
 /// ⟨p, v⟩ in `f64`. Both are equally long.
 #[inline(always)]
 pub(crate) fn dot<T: Real>(p: &[T], v: &[T]) -> f64 {
+    sum_of_pairs(
+        p,
+        v,
+        #[inline(always)]
+        |p, v| p * v,
+    )
+}
+
+/// Σ f(p, v) in `f64`. Both are equally long.
+#[inline(always)]
+pub(crate) fn sum_of_pairs<T: Real>(p: &[T], v: &[T], f: impl Fn(f64, f64) -> f64) -> f64 {
     let mut total = Total::default();
     for (p, v) in p.chunks(BLOCK).zip(v.chunks(BLOCK)) {
         let mut lanes = [0.0; LANES];
         let ((p, p_rest), (v, v_rest)) = (p.as_chunks::<LANES>(), v.as_chunks::<LANES>());
         for (p, v) in p.iter().zip(v) {
             for lane in 0..LANES {
-                lanes[lane] += p[lane].to_f64() * v[lane].to_f64();
+                lanes[lane] += f(p[lane].to_f64(), v[lane].to_f64());
             }
         }
         for ((sum, p), v) in lanes.iter_mut().zip(p_rest).zip(v_rest) {
-            *sum += p.to_f64() * v.to_f64();
+            *sum += f(p.to_f64(), v.to_f64());
         }
         total.add(lanes);
     }
@@ -255,25 +266,45 @@ pub(crate) fn sum_of<T: Real>(v: &[T]) -> f64 {
     total.sum
 }
 
-/// Σ f(i) over `0..n`, in lanes and blocks.
+/// Σ p_i f(i, p_i) in `f64`.
 #[inline(always)]
-pub(crate) fn sum(n: usize, f: impl Fn(usize) -> f64) -> f64 {
+pub(crate) fn expectation<T: Real>(p: &[T], f: impl Fn(usize, f64) -> f64) -> f64 {
     let mut total = Total::default();
-    for start in (0..n).step_by(BLOCK) {
-        let end = n.min(start + BLOCK);
-        let whole = end - (end - start) % LANES;
+    for (block, start) in p.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
         let mut lanes = [0.0; LANES];
-        for at in (start..whole).step_by(LANES) {
-            for (lane, sum) in lanes.iter_mut().enumerate() {
-                *sum += f(at + lane);
+        let (chunks, rest) = block.as_chunks::<LANES>();
+        for (chunk, at) in chunks.iter().zip((start..).step_by(LANES)) {
+            for lane in 0..LANES {
+                let p = chunk[lane].to_f64();
+                lanes[lane] += p * f(at + lane, p);
             }
         }
-        for (sum, i) in lanes.iter_mut().zip(whole..end) {
-            *sum += f(i);
+        let at = start + chunks.len() * LANES;
+        for ((lane, sum), p) in lanes.iter_mut().enumerate().zip(rest) {
+            *sum += p.to_f64() * f(at + lane, p.to_f64());
         }
         total.add(lanes);
     }
     total.sum
+}
+
+/// The smallest and the largest f(i, p_i), in `f64`; (+∞, −∞) of nothing. NaN is passed over.
+#[inline(always)]
+pub(crate) fn range<T: Real>(p: &[T], f: impl Fn(usize, f64) -> f64) -> (f64, f64) {
+    let (mut low, mut high) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+    let (chunks, rest) = p.as_chunks::<LANES>();
+    for (chunk, at) in chunks.iter().zip((0..).step_by(LANES)) {
+        for lane in 0..LANES {
+            let x = f(at + lane, chunk[lane].to_f64());
+            low[lane] = if x < low[lane] { x } else { low[lane] };
+            high[lane] = if x > high[lane] { x } else { high[lane] };
+        }
+    }
+    for (i, p) in rest.iter().enumerate() {
+        let x = f(chunks.len() * LANES + i, p.to_f64());
+        (low[0], high[0]) = (if x < low[0] { x } else { low[0] }, if x > high[0] { x } else { high[0] });
+    }
+    (halve(low, |a, b| if b < a { b } else { a }), halve(high, |a, b| if b > a { b } else { a }))
 }
 
 #[cfg(test)]

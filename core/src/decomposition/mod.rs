@@ -30,6 +30,7 @@ pub use influence::Influence;
 pub use prediction::{Cause, logit_change_into, predicted_pair_into, predicted_step_into};
 
 use crate::simplex::Distribution;
+use crate::sweep::{sum_of_pairs, wide};
 use crate::{Error, Real, adaptation};
 
 /// Δz of one step of softmax regression on (x_u, y) as seen at x_o.
@@ -159,8 +160,7 @@ pub fn remainder<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T]) -> Result<T, 
     // A label without mass has no part in it, however far its logit moves. Σ π is 1 but for the
     // rounding of π.
     let mass = pi.expectation(|_, _| 1.0);
-    let mean_of = |f: &dyn Fn(usize) -> f64| pi.expectation(|i, p| if p > 0.0 { f(i) } else { 0.0 }) / mass;
-    let mean = mean_of(&|i| delta_z[i].to_f64());
+    let mean = sum_with_mass(pi, delta_z, |z| z) / mass;
     let d = |i: usize| delta_z[i].to_f64() - mean;
     let with_mass = (0..pi.vocab()).filter(|&i| pi.as_slice()[i] > T::ZERO);
     let (low, high) = with_mass.fold((0.0, 0.0), |(low, high), i| {
@@ -168,18 +168,40 @@ pub fn remainder<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T]) -> Result<T, 
         (if d < low { d } else { low }, if d > high { d } else { high })
     });
     let kl = if high <= 1.0 && low >= -1.0 {
-        mean_of(&|i| exp_minus_line(d(i))).ln_1p()
+        let bend = sum_with_mass(
+            pi,
+            delta_z,
+            #[inline(always)]
+            |z| exp_minus_line(z - mean),
+        );
+        (bend / mass).ln_1p()
     } else {
-        high + mean_of(&|i| (d(i) - high).exp()).ln()
+        high + (sum_with_mass(pi, delta_z, |z| ((z - mean) - high).exp()) / mass).ln()
     };
     Ok(T::from_f64(-kl))
 }
 
+/// Σ π f(Δz) over the labels that have mass.
+fn sum_with_mass<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T], f: impl Fn(f64) -> f64) -> f64 {
+    wide(
+        #[inline(always)]
+        || {
+            sum_of_pairs(
+                pi.as_slice(),
+                delta_z,
+                #[inline(always)]
+                |p, z| if p > 0.0 { p * f(z) } else { 0.0 },
+            )
+        },
+    )
+}
+
 /// e^d − 1 − d for |d| ≤ 1 by its series: 18 terms leave less than 2⁻⁵³ of it.
+#[inline(always)]
 fn exp_minus_line(d: f64) -> f64 {
     let mut sum = 0.0;
     for k in (3..=20).rev() {
-        sum = (1.0 + sum) * d / f64::from(k);
+        sum = (1.0 + sum) * (d * (1.0 / f64::from(k)));
     }
     0.5 * d * d * (1.0 + sum)
 }

@@ -2,6 +2,7 @@
 
 use super::Ledger;
 use crate::simplex::Distribution;
+use crate::sweep::{range, sum_of_pairs, wide};
 use crate::{Error, Real};
 
 /// weight·(target·e_label − π): a pull towards a label, or away from it where the weight is negative.
@@ -17,9 +18,42 @@ impl Pull {
         Pull { label, weight, target: 1.0 }
     }
 
+    #[inline(always)]
     pub(crate) fn on(&self, i: usize, p: f64) -> f64 {
         self.weight * (if i == self.label { self.target - p } else { -p })
     }
+}
+
+/// Δ_i where π_i = p.
+#[inline(always)]
+fn delta(pulls: &[Pull; 2], i: usize, p: f64) -> f64 {
+    pulls[0].on(i, p) + pulls[1].on(i, p)
+}
+
+/// Σ π (e^(Δ − origin) − 1). The labels of the pulls are taken by themselves, so that the loops over
+/// all others need not look for them.
+fn change<T: Real>(pi: &[T], pulls: &[Pull; 2], origin: f64) -> f64 {
+    let [a, b] = [pulls[0].label.min(pulls[1].label), pulls[0].label.max(pulls[1].label)];
+    let own = |i: usize| {
+        let p = pi[i].to_f64();
+        p * (delta(pulls, i, p) - origin).exp_m1_clamped()
+    };
+    let [w0, w1] = [pulls[0].weight, pulls[1].weight];
+    let parts = [&pi[..a], &pi[(a + 1).min(b)..b], &pi[b + 1..]];
+    let others = |part: &[T]| {
+        wide(
+            #[inline(always)]
+            || {
+                sum_of_pairs(
+                    part,
+                    part,
+                    #[inline(always)]
+                    |p, _| p * ((w0 * -p + w1 * -p) - origin).exp_m1_clamped(),
+                )
+            },
+        )
+    };
+    own(a) + if a == b { 0.0 } else { own(b) } + parts.into_iter().map(others).sum::<f64>()
 }
 
 /// The softmax of z + Δ beside that of z, where Δ is the sum of two pulls.
@@ -46,21 +80,24 @@ impl<'a, T: Real> Growth<'a, T> {
     /// The sum relative to the top has terms of one sign, and so has the sum relative to the low; the
     /// second is needed only where log α_low would be a small difference of large numbers.
     pub(crate) fn new(pi: Distribution<'a, T>, pulls: [Pull; 2], top: usize, low: usize) -> Self {
-        let delta = |i: usize, p: f64| pulls[0].on(i, p) + pulls[1].on(i, p);
-        let at = |i: usize| delta(i, pi.as_slice()[i].to_f64());
-        let (top_delta, low_delta) = (at(top), at(low));
+        let [low, top] = [low, top].map(|i| delta(&pulls, i, pi.as_slice()[i].to_f64()));
+        Self::between(pi, pulls, (low, top))
+    }
+
+    fn between(pi: Distribution<'a, T>, pulls: [Pull; 2], (low_delta, top_delta): (f64, f64)) -> Self {
+        let at = |i: usize| delta(&pulls, i, pi.as_slice()[i].to_f64());
         let range = top_delta - low_delta;
-        let change = pi.expectation(|i, p| (delta(i, p) - top_delta).exp_m1());
-        let log_top = if change > -0.5 {
-            -change.ln_1p()
+        let below_top = change(pi.as_slice(), &pulls, top_delta);
+        let log_top = if below_top > -0.5 {
+            -below_top.ln_1p()
         } else {
             // The largest term may be far below the top if the top's probability has underflowed.
             let with_mass = (0..pi.vocab()).filter(|&i| pi.as_slice()[i] > T::ZERO);
             let high = with_mass.map(|i| at(i) - top_delta).fold(f64::NEG_INFINITY, f64::max);
-            -(high + pi.expectation(|i, p| (delta(i, p) - top_delta - high).min(0.0).exp()).ln())
+            -(high + pi.expectation(|i, p| (delta(&pulls, i, p) - top_delta - high).min(0.0).exp()).ln())
         };
         let log_low = if log_top > 0.5 * range && range < OVERFLOW {
-            -pi.expectation(|i, p| (delta(i, p) - low_delta).exp_m1()).ln_1p()
+            -change(pi.as_slice(), &pulls, low_delta).ln_1p()
         } else {
             log_top - range
         };
@@ -69,19 +106,17 @@ impl<'a, T: Real> Growth<'a, T> {
 
     /// The label with the largest Δ and the one with the smallest, found by looking.
     pub(crate) fn of(pi: Distribution<'a, T>, pulls: [Pull; 2]) -> Self {
-        let delta = |i: usize, p: &T| pulls[0].on(i, p.to_f64()) + pulls[1].on(i, p.to_f64());
-        let start = pi.as_slice().first().map_or(0.0, |p| delta(0, p));
-        let mut ends = [(0, start); 2];
-        for (i, p) in pi.as_slice().iter().enumerate() {
-            let d = delta(i, p);
-            if d > ends[0].1 {
-                ends[0] = (i, d);
-            }
-            if d < ends[1].1 {
-                ends[1] = (i, d);
-            }
-        }
-        Growth::new(pi, pulls, ends[0].0, ends[1].0)
+        let ends = wide(
+            #[inline(always)]
+            || {
+                range(
+                    pi.as_slice(),
+                    #[inline(always)]
+                    |i, p| delta(&pulls, i, p),
+                )
+            },
+        );
+        Self::between(pi, pulls, ends)
     }
 
     pub(crate) fn pi(&self) -> Distribution<'a, T> {
@@ -89,8 +124,7 @@ impl<'a, T: Real> Growth<'a, T> {
     }
 
     pub(crate) fn delta(&self, i: usize) -> f64 {
-        let p = self.pi.as_slice()[i].to_f64();
-        self.pulls[0].on(i, p) + self.pulls[1].on(i, p)
+        delta(&self.pulls, i, self.pi.as_slice()[i].to_f64())
     }
 
     /// log α of the label with the largest Δ.
@@ -140,7 +174,7 @@ impl<'a, T: Real> Growth<'a, T> {
     }
 }
 
-/// Below this, e^x − 1 is finite.
+/// Below this, e^x − 1 is finite and [`exp_m1_clamped`](Real::exp_m1_clamped) clamps nothing.
 const OVERFLOW: f64 = 700.0;
 
 /// The methods that every step has: each type's own `impl` block takes them in.

@@ -7,6 +7,7 @@ use crate::softmax::{log_sum_exp, softmax_into};
 use crate::squeezing::Trajectory;
 use crate::squeezing::growth::{Growth, Pull};
 use crate::{Error, adaptation};
+use core::ops::ControlFlow;
 
 /// A fault put into what a case computes, to see that the statements notice.
 ///
@@ -271,16 +272,16 @@ impl<'a> Case<'a> {
 
     /// Whether every margin is at least 0, rounding at `scale` allowed for.
     pub(super) fn holds(&self, scale: f64, margins: impl IntoIterator<Item = (usize, f64)>) -> Outcome {
-        let mut tightest: Option<(usize, f64)> = None;
-        for (label, margin) in margins {
-            if tightest.is_none_or(|(_, m)| margin < m || margin.is_nan()) {
-                tightest = Some((label, margin));
+        let (mut tightest, mut low) = (None, f64::NAN);
+        // The first margin is not above NaN either.
+        let _ = margins.into_iter().try_for_each(|(label, margin)| {
+            let above = margin >= low;
+            if !above {
+                (tightest, low) = (Some((label, margin)), margin);
             }
-            if margin.is_nan() {
-                break;
-            }
-        }
-        match tightest.map(|(label, margin)| (label, margin / scale)) {
+            if margin.is_nan() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        match tightest.map(|(label, margin): (usize, f64)| (label, margin / scale)) {
             None => Outcome::NotApplicable,
             Some((label, margin)) if margin >= -self.allowance() => Outcome::Holds { label, margin },
             Some((label, margin)) => Outcome::Fails { label, margin },

@@ -5,6 +5,7 @@ use super::{Case, Outcome};
 #[cfg(not(feature = "std"))]
 use crate::Real;
 use crate::squeezing;
+use crate::sweep::sum_of_pairs;
 
 pub(super) fn growth(c: &Case<'_>) -> Outcome {
     c.equal(c.logit_scale(), c.labels().map(|i| (i, c.negative.log(i), c.log_growth(&c.moved[0], i))))
@@ -164,9 +165,10 @@ pub(super) fn entropy_rate_form(c: &Case<'_>) -> Outcome {
 }
 
 pub(super) fn entropy_change(c: &Case<'_>) -> Outcome {
-    let entropy = |log: &dyn Fn(usize) -> f64| -c.labels().map(|i| log(i).exp() * log(i)).sum::<f64>();
-    let after = entropy(&|i| c.moved[0].logits[i] - c.moved[0].log_z);
-    let before = entropy(&|i| c.log_p(i));
+    let entropy =
+        |logits: &[f64], log_z: f64| -sum_of_pairs(logits, logits, |z, _| (z - log_z).exp() * (z - log_z));
+    let after = entropy(c.moved[0].logits, c.moved[0].log_z);
+    let before = entropy(c.logits, c.log_z);
     c.equal(2.0 * c.logit_scale(), [(c.label, c.negative.entropy_change(), after - before)])
 }
 
