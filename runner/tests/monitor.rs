@@ -84,8 +84,8 @@ fn dpo(out: &Path, set: &[&str]) -> Output {
 }
 
 const STEPS: usize = 8;
-/// Four thousand times the protocol's rate: every kind falls at once.
-const TOO_LARGE: &str = "stages.0.learning_rate=2e-3";
+/// Twenty thousand times the protocol's rate: every kind falls at once.
+const TOO_LARGE: &str = "stages.0.learning_rate=1e-2";
 const RULE: &str = "unsure-of-everything";
 
 /// Where a rule's action was taken, which must be before the last step.
@@ -136,7 +136,7 @@ fn the_learning_rate_is_lowered_from_the_next_step_on() {
     let (step, metrics) = (step_of(&run, "lower_rate"), rows(&run.join("metrics.jsonl")));
     assert_eq!(metrics.len(), STEPS);
     for m in &metrics {
-        let expected = if m["step"].as_u64().unwrap() > step { 2e-4 } else { 2e-3 };
+        let expected = if m["step"].as_u64().unwrap() > step { 1e-3 } else { 1e-2 };
         assert!((m["learning_rate"].as_f64().unwrap() - expected).abs() < 1e-12, "{m}");
     }
 }
