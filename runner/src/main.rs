@@ -7,11 +7,26 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    one_pool_of_threads();
     match ldyn::cli::run(ldyn::cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(ldyn::cli::status(&error))
         }
+    }
+}
+
+/// Keeps candle's second pool of threads empty, unless the user has set its size.
+///
+/// candle adds and multiplies large tensors on threads that wait by spinning, beside those of rayon, which
+/// run everything else here. Two pools on the same cores hold each other up; a busy machine waits for
+/// most of its time.
+#[allow(unsafe_code)]
+fn one_pool_of_threads() {
+    const THREADS: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(THREADS).is_none() {
+        // SAFETY: the first statement of `main`: no other thread reads the environment.
+        unsafe { std::env::set_var(THREADS, "1") };
     }
 }
