@@ -297,6 +297,7 @@ pub fn energy<T: Real>(logp: T) -> T {
 ///
 /// Sums are sums over the response's scored tokens, means are means over them.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ResponseStats {
     /// Number of scored tokens.
     pub n_tokens: usize,

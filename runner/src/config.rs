@@ -9,6 +9,7 @@ pub use monitor::{Limits, Monitor};
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use crate::objective::{PairLoss, Preference};
 use anyhow::{Context, Result, bail};
+use candle_core::DType;
 use ldyn_core::loss::{Divergence, LengthDesensitised, Parameters};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -265,6 +266,36 @@ pub struct Stage {
     /// Save the model folder after the stage.
     #[serde(default = "default_true")]
     pub save: bool,
+    /// Number type of the saved weights.
+    #[serde(default)]
+    pub save_dtype: SaveDtype,
+}
+
+/// Number types of weights on disk; training computes in `dtype`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SaveDtype {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Half precision.
+    F16,
+    /// Half precision with the range of single precision.
+    Bf16,
+    /// Double precision.
+    F64,
+}
+
+impl SaveDtype {
+    /// The type as candle has it.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+            Self::F64 => DType::F64,
+        }
+    }
 }
 
 /// How token losses become one number.

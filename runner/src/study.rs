@@ -233,7 +233,8 @@ impl<'a> Run<'a> {
         let folder = self.study.output.join(&stage.name);
         let finite = stopped_by != Some(Rule::NotFinite) || self.model.is_finite()?;
         if save && finite {
-            self.model.save(&folder, Some(folder_of(&self.assets)))?;
+            let dtype = stage.save_dtype.dtype();
+            self.model.save_as(&folder, Some(folder_of(&self.assets)), dtype)?;
         }
         record::write_manifest(&self.study.output, &self.manifest)?;
         let model = finite.then_some(folder);

@@ -33,7 +33,7 @@ fn fixture() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let made = FOLDER.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        demo::materialise(folder.path(), 1).unwrap();
+        demo::materialise(folder.path(), 1, demo::Start::Pretraining).unwrap();
         let shape = folder.path().join(demo::SHAPE).join("config.json");
         let mut config = json(&shape);
         for (key, value) in [

@@ -74,6 +74,7 @@ fn count_new<T: PartialEq>(tokens: &[T], n: usize) -> Result<(usize, usize), Err
 
 /// A stretch of a sequence in which every token equals the one `period` before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Loop {
     /// First token of the stretch.
     pub start: usize,

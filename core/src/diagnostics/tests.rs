@@ -189,10 +189,35 @@ fn responses_sum_and_average_their_tokens() {
 
 #[cfg(feature = "serde")]
 #[test]
-fn token_stats_are_read_back_as_they_were_written() {
+fn records_are_read_back_as_they_were_written() {
+    use crate::loss::{ExampleOutcome, Outcome, PairLogps};
+    use crate::squeezing::{Ledger, Witness};
+
+    fn check<R: serde::Serialize + serde::de::DeserializeOwned + PartialEq + core::fmt::Debug>(record: R) {
+        let value = serde_json::to_value(&record).unwrap();
+        assert_eq!(serde_json::from_value::<R>(value.clone()).unwrap(), record);
+        // Every field is there by its name, and none may be missing.
+        for (name, _) in value.as_object().unwrap() {
+            let mut rest = value.clone();
+            rest.as_object_mut().unwrap().remove(name);
+            assert!(serde_json::from_value::<R>(rest).is_err(), "{name}");
+        }
+    }
+
     let stats = token_stats(&noise(20, 6.0), 3).unwrap();
-    let text = serde_json::to_string(&stats).unwrap();
-    assert!(text.starts_with("{\"logp\":-"), "{text}");
-    assert_eq!(serde_json::from_str::<TokenStats<f64>>(&text).unwrap(), stats);
-    assert!(serde_json::from_str::<TokenStats<f64>>(&text.replace("entropy", "entropie")).is_err());
+    check(stats);
+    check(ResponseStats::from_tokens(&[stats, stats], 20).unwrap());
+    check(Loop { start: 1, period: 2, len: 4 });
+    check(PairLogps {
+        chosen: -12.5,
+        rejected: -9.25,
+        ref_chosen: -12.0,
+        ref_rejected: -10.0,
+        chosen_len: 7,
+        rejected_len: 4,
+    });
+    check(Outcome { loss: 0.75, chosen_weight: 0.5, rejected_weight: 0.25 });
+    check(ExampleOutcome { loss: 0.75, weight: 0.5 });
+    check(Witness { label: 3, margin: 0.125 });
+    check(Ledger { label: -0.5, runner_up: 0.375, risen: 0.25, fallen: -0.125 });
 }

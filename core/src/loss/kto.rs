@@ -30,6 +30,7 @@ pub struct Kto<T> {
 /// A loss of one example and its weight w ≥ 0 on the residual π − e_y: with a plus sign for a
 /// desirable example, with a minus sign for an undesirable one.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ExampleOutcome<T> {
     /// The loss of the example.
     pub loss: T,

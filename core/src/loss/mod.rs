@@ -152,6 +152,7 @@ use crate::{Error, Real};
 /// Sums of log-probabilities (nats) over each response of a preference pair, under the policy
 /// and under the reference model, with the number of tokens summed.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PairLogps<T> {
     /// log π(y⁺).
     pub chosen: T,
@@ -209,6 +210,7 @@ impl<T: Real> PairLogps<T> {
 
 /// A loss and its weights: ∂L/∂log π(y⁺) = −`chosen_weight`, ∂L/∂log π(y⁻) = +`rejected_weight`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Outcome<T> {
     /// The loss of one pair.
     pub loss: T,

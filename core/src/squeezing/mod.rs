@@ -54,6 +54,7 @@ use crate::{Error, Real};
 
 /// By how much a claim holds, and where it is tightest.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Witness<T> {
     /// The label at which the claim is tightest.
     pub label: usize,
@@ -81,6 +82,7 @@ impl<T: Real> Witness<T> {
 
 /// Where the mass goes in one step: changes of probability, which add up to 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Ledger<T> {
     /// Change of π_y.
     pub label: T,

@@ -3,7 +3,7 @@ use crate::{config, demo};
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
-/// The main job on an embedded default: a small base model, SFT, DPO, every
+/// The main job on an embedded default: SFT and DPO of a small base model, every
 /// response kind probed, and a report.
 ///
 /// Example: ldyn demo --output demo-run --seed 2
@@ -12,9 +12,12 @@ pub(super) struct Args {
     /// Folder that receives corpus, study file, models, records and report.
     #[arg(long, short, default_value = "ldyn-demo")]
     output: PathBuf,
-    /// Seed of the corpus, the initial weights and the data order.
+    /// Seed of the corpus and the data order, and of the initial weights with `--pretrain`.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Pretrain the base model anew, as the embedded one was made: some minutes more.
+    #[arg(long)]
+    pretrain: bool,
     /// Override a key of the study: `a.b=value`. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -24,7 +27,8 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     if args.output.exists() {
         bail!("{} exists already: remove it or name another folder with --output", args.output.display())
     }
-    let study = demo::materialise(&args.output, args.seed)
+    let start = if args.pretrain { demo::Start::Pretraining } else { demo::Start::Embedded };
+    let study = demo::materialise(&args.output, args.seed, start)
         .with_context(|| format!("writing the demo's files to {}", args.output.display()))?;
     progress.say(&format!("corpus and study file written to {}", args.output.display()));
     super::run::finish(&config::load(&study, &args.set)?, progress)

@@ -5,6 +5,7 @@
 //! split, the forms of questions and the openings of answers from the seed, and [`materialise`] lays everything out
 //! as files, so that the demo runs through the same code as any other study.
 
+mod base;
 mod corpus;
 mod pretraining;
 mod study;
@@ -29,6 +30,18 @@ pub const HELD_OUT: &str = "held_out.jsonl";
 pub const PRETRAIN: &str = "pretrain.jsonl";
 /// Folder of the model's `config.json` and tokenizer, without weights.
 pub const SHAPE: &str = "shape";
+/// Folder of the embedded base model.
+pub const BASE: &str = "base";
+
+/// Where the demo's base model comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From the program, which carries it in f16. `ldyn demo --pretrain` made it, with seed 1: it is that run's
+    /// folder `pretrain`.
+    Embedded,
+    /// From a stage of pretraining before the others.
+    Pretraining,
+}
 
 /// Writes [`TRAIN`], [`HELD_OUT`] and [`PRETRAIN`] into `folder`, which is made if need be.
 ///
@@ -38,25 +51,43 @@ pub fn write_files(folder: &Path, seed: u64) -> Result<()> {
     write_corpus(folder, &corpus(seed))
 }
 
-/// Writes the corpus, and in the folder [`SHAPE`] the tokenizer and `config.json` of a model of 1.3 million
-/// parameters in Pythia's layout.
+/// Writes the corpus, the study file, and in [`BASE`] the base model or in [`SHAPE`] the tokenizer and
+/// `config.json` of one to pretrain: 1.3 million parameters in Pythia's layout. Returns the study file's path.
 ///
 /// # Errors
 /// The folder or a file cannot be written.
-pub fn materialise(folder: &Path, seed: u64) -> Result<PathBuf> {
+pub fn materialise(folder: &Path, seed: u64, start: Start) -> Result<PathBuf> {
     let corpus = corpus(seed);
     write_corpus(folder, &corpus)?;
-    let shape = folder.join(SHAPE);
-    write(&shape, "tokenizer.json", &train_tokenizer(&corpus.pretraining)?)?;
-    write(&shape, "tokenizer_config.json", &format!("{:#}\n", tokenizer_config()))?;
-    write(&shape, "config.json", &format!("{:#}\n", model_config()))?;
-    study::write_study(folder, seed)
+    match start {
+        Start::Embedded => {
+            for (name, bytes) in base::FILES {
+                write(&folder.join(BASE), name, bytes)?;
+            }
+        }
+        Start::Pretraining => {
+            for (name, text) in shape(&corpus)? {
+                write(&folder.join(SHAPE), name, text.as_bytes())?;
+            }
+        }
+    }
+    study::write_study(folder, seed, start)
+}
+
+/// The files of [`SHAPE`].
+fn shape(corpus: &Corpus) -> Result<[(&'static str, String); 3]> {
+    Ok([
+        ("tokenizer.json", train_tokenizer(&corpus.pretraining)?),
+        ("tokenizer_config.json", format!("{:#}\n", tokenizer_config())),
+        ("config.json", format!("{:#}\n", model_config())),
+    ])
 }
 
 fn write_corpus(folder: &Path, corpus: &Corpus) -> Result<()> {
-    write(folder, TRAIN, &lines(corpus.train.iter().map(row)))?;
-    write(folder, HELD_OUT, &lines(corpus.held_out.iter().map(row)))?;
-    write(folder, PRETRAIN, &lines(corpus.pretraining.iter().map(|text| json!({ "text": text }))))
+    write(folder, TRAIN, lines(corpus.train.iter().map(row)).as_bytes())?;
+    write(folder, HELD_OUT, lines(corpus.held_out.iter().map(row)).as_bytes())?;
+    let texts = corpus.pretraining.iter().map(|text| json!({ "text": text }));
+    write(folder, PRETRAIN, lines(texts).as_bytes())
 }
 
 fn row(record: &Record) -> Value {
@@ -72,10 +103,10 @@ fn lines(rows: impl Iterator<Item = Value>) -> String {
     rows.map(|row| format!("{row}\n")).collect()
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let path = folder.join(name);
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn tokenizer_config() -> Value {

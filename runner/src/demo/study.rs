@@ -1,7 +1,7 @@
 //! The study file of the demo.
 
-use super::{HELD_OUT, PRETRAIN, SHAPE, TRAIN};
-use crate::config;
+use super::{BASE, HELD_OUT, PRETRAIN, SHAPE, Start, TRAIN};
+use crate::config::{self, ModelSource};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub const STUDY: &str = "study.toml";
 ///
 /// # Errors
 /// A folder whose path is not Unicode, or a failed write.
-pub(super) fn write_study(folder: &Path, seed: u64) -> Result<PathBuf> {
+pub(super) fn write_study(folder: &Path, seed: u64, start: Start) -> Result<PathBuf> {
     let path = |name: &str| toml::Value::try_from(folder.join(name)).map(|v| v.to_string());
     let overrides = [
         format!("seed={seed}"),
@@ -22,7 +22,11 @@ pub(super) fn write_study(folder: &Path, seed: u64) -> Result<PathBuf> {
         format!("data.held_out={}", path(HELD_OUT)?),
         format!("stages.pretrain.text={}", path(PRETRAIN)?),
     ];
-    let study = config::parse(include_str!("study.toml"), &overrides)?;
+    let mut study = config::parse(include_str!("study.toml"), &overrides)?;
+    if start == Start::Embedded {
+        study.stages.retain(|stage| !stage.is_pretrain());
+        study.model = ModelSource { path: Some(folder.join(BASE)), ..ModelSource::default() };
+    }
     let file = folder.join(STUDY);
     std::fs::write(&file, study.to_toml()?).with_context(|| format!("writing {}", file.display()))?;
     Ok(file)

@@ -1,5 +1,8 @@
 use super::*;
 use crate::data::KINDS;
+use crate::model::Model;
+use crate::score::{self, Item};
+use candle_core::{DType, Device};
 use std::collections::{BTreeMap, HashSet};
 use tokenizers::Tokenizer;
 
@@ -166,7 +169,7 @@ fn the_tokenizer_is_the_same_each_time_and_gives_every_text_back() {
 #[test]
 fn the_files_hold_the_corpus_line_by_line() {
     let folder = tempfile::tempdir().unwrap();
-    materialise(folder.path(), SEED).unwrap();
+    materialise(folder.path(), SEED, Start::Embedded).unwrap();
     let corpus = corpus(SEED);
     let read = |name: &str| -> Vec<Map<String, Value>> {
         let text = fs::read_to_string(folder.path().join(name)).unwrap();
@@ -184,16 +187,46 @@ fn the_files_hold_the_corpus_line_by_line() {
     let texts: Vec<String> =
         read(PRETRAIN).iter().map(|row| row["text"].as_str().unwrap().to_owned()).collect();
     assert_eq!(texts, corpus.pretraining);
-    let shape = folder.path().join(SHAPE);
-    let config: Value =
-        serde_json::from_str(&fs::read_to_string(shape.join("config.json")).unwrap()).unwrap();
-    let tokenizer = Tokenizer::from_file(shape.join("tokenizer.json")).unwrap();
-    assert!(config["vocab_size"].as_u64().unwrap() as usize >= tokenizer.get_vocab_size(true));
+}
+
+/// The first seed's corpus made the embedded model: a change of the corpus, the tokenizer or the shape calls for
+/// `ldyn demo --pretrain --seed 1`, whose folder `pretrain` becomes `base/`.
+#[test]
+fn the_embedded_base_is_of_this_corpus_and_this_shape() {
+    let file = |name: &str| std::str::from_utf8(base::FILES.iter().find(|f| f.0 == name).unwrap().1).unwrap();
+    let json = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    let expected = shape(&corpus(SEED)).unwrap();
+    for (name, text) in &expected[..2] {
+        assert_eq!(json(file(name)), json(text), "{name}");
+    }
+    let mut config = json(&expected[2].1);
+    config["torch_dtype"] = "float16".into();
+    assert_eq!(json(file("config.json")), config);
+    assert!(config["vocab_size"].as_u64().unwrap() as usize >= VOCABULARY);
+}
+
+#[test]
+fn the_embedded_base_has_learnt_its_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    materialise(folder.path(), SEED, Start::Embedded).unwrap();
+    let base = folder.path().join(BASE);
+    let model = Model::load(&base, DType::F32, &Device::Cpu).unwrap();
+    let tokenizer = Tokenizer::from_file(base.join("tokenizer.json")).unwrap();
+    let (mut nats, mut tokens) = (0.0, 0);
+    for text in corpus(SEED).pretraining.iter().step_by(40) {
+        let ids = tokenizer.encode(text.as_str(), false).unwrap().get_ids().to_vec();
+        let packed = score::pack(&[Item { prompt: &[], responses: vec![&ids] }]).unwrap();
+        let logp: Vec<f32> = score::log_probs(&model, &packed, None).unwrap().to_vec1().unwrap();
+        nats -= logp.iter().copied().map(f64::from).sum::<f64>();
+        tokens += logp.len();
+    }
+    // A uniform guess costs ln 2048 = 7.6 nats, word frequencies alone some 5.
+    assert!(nats / (tokens as f64) < 2.5, "{} nats a token", nats / tokens as f64);
 }
 
 #[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let message = materialise(file.path(), SEED).unwrap_err().to_string();
+    let message = materialise(file.path(), SEED, Start::Embedded).unwrap_err().to_string();
     assert!(message.contains(file.path().to_str().unwrap()), "{message}");
 }

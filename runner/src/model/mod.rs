@@ -120,9 +120,7 @@ impl Model {
     /// A failed operation.
     pub fn is_finite(&self) -> Result<bool> {
         for (_, var) in self.parameters() {
-            // 0·x is 0 for every finite x and NaN otherwise.
-            let zero = (var.as_tensor() * 0.0)?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-            if zero != 0.0 {
+            if !is_finite(var)? {
                 return Ok(false);
             }
         }
@@ -304,6 +302,13 @@ impl ModelConfig {
 /// The numbers of a tensor as little-endian bytes, row-major.
 fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     Ok(View::data(&tensor.to_device(&Device::Cpu)?.contiguous()?).into_owned())
+}
+
+/// Whether no number is NaN or infinite.
+fn is_finite(tensor: &Tensor) -> Result<bool> {
+    // 0·x is 0 for every finite x and NaN otherwise.
+    let zero = (tensor * 0.0)?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+    Ok(zero == 0.0)
 }
 
 /// `n` draws from a normal distribution with mean 0 (Box and Muller's transformation).

@@ -1,7 +1,7 @@
 //! A model folder that `transformers` loads, written whole or not at all.
 
 use super::load::{INDEX, WEIGHTS};
-use super::{CONFIG, Model};
+use super::{CONFIG, Model, is_finite};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
@@ -38,8 +38,8 @@ impl Model {
     /// `folder` never holds half a model. A tied head is not written twice.
     ///
     /// # Errors
-    /// `folder` exists and is not empty, `assets` is no folder, `dtype` is none of the four, or a
-    /// failed write; nothing is left behind.
+    /// `folder` exists and is not empty, `assets` is no folder, `dtype` is none of the four or too narrow
+    /// for a weight, or a failed write; nothing is left behind.
     pub fn save_as(&self, folder: &Path, assets: Option<&Path>, dtype: DType) -> Result<()> {
         let config = self.config.to_json(dtype)?;
         if let Some(assets) = assets {
@@ -70,7 +70,12 @@ impl Model {
         fs::write(folder.join(CONFIG), config)?;
         let tensors = self
             .parameters()
-            .map(|(name, var)| Ok((name, var.as_detached_tensor().to_dtype(dtype)?)))
+            .map(|(name, var)| {
+                let stored = var.as_detached_tensor().to_dtype(dtype)?;
+                let fits = dtype == var.dtype() || is_finite(&stored)? || !is_finite(var)?;
+                ensure!(fits, "`{name}` has weights that {dtype:?} cannot hold: save as bf16 or f32");
+                Ok((name, stored))
+            })
             .collect::<Result<Vec<(&str, Tensor)>>>()?;
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let path = folder.join(WEIGHTS);

@@ -202,6 +202,18 @@ fn half_precision_on_disk_is_read_as_f32() {
 }
 
 #[test]
+fn a_weight_too_large_for_half_precision_is_not_saved_as_infinity() {
+    let (_, model) = &small_models(1).unwrap()[2];
+    let model = model.copy().unwrap();
+    let var = model.var("lm_head.weight").unwrap();
+    var.set(&(var.as_detached_tensor() * 1e7).unwrap()).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    refused(model.save_as(&place.path().join("half"), None, DType::F16), &["lm_head.weight", "F16", "bf16"]);
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    model.save_as(&place.path().join("brain"), None, DType::BF16).unwrap();
+}
+
+#[test]
 fn a_saved_folder_is_what_transformers_reads() {
     let (_, model) = &small_models(1).unwrap()[3];
     let place = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! torch's RMSprop, AdamW and SGD, in place over all parameters.
 
 use crate::config;
+use crate::value::simd;
 use anyhow::{Result, bail};
 use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Tensor, Var};
 use ldyn_core::Real;
@@ -163,6 +164,7 @@ struct SquareAverage {
 }
 
 impl Update for SquareAverage {
+    #[inline(always)]
     fn apply<T: Real>(&self, x: T, a: T, _: T) -> T {
         let g = a * T::from_f64(self.clip);
         x * T::from_f64(self.decay) + g * g * T::from_f64(1.0 - self.decay)
@@ -179,6 +181,7 @@ struct Average {
 }
 
 impl Update for Average {
+    #[inline(always)]
     fn apply<T: Real>(&self, x: T, a: T, _: T) -> T {
         x + (a * T::from_f64(self.clip) - x) * T::from_f64(1.0 - self.decay)
     }
@@ -208,6 +211,7 @@ impl Normalised {
 }
 
 impl Update for Normalised {
+    #[inline(always)]
     fn apply<T: Real>(&self, x: T, a: T, b: T) -> T {
         x * T::from_f64(self.decay)
             - a * T::from_f64(self.rate) / (b.sqrt() * T::from_f64(self.root_scale) + T::from_f64(self.eps))
@@ -225,6 +229,7 @@ struct Velocity {
 }
 
 impl Update for Velocity {
+    #[inline(always)]
     fn apply<T: Real>(&self, x: T, a: T, b: T) -> T {
         x * T::from_f64(self.momentum) + a * T::from_f64(self.clip) + b * T::from_f64(self.weight_decay)
     }
@@ -239,6 +244,7 @@ struct Descend {
 }
 
 impl Update for Descend {
+    #[inline(always)]
     fn apply<T: Real>(&self, x: T, a: T, _: T) -> T {
         x - a * T::from_f64(self.rate)
     }
@@ -295,9 +301,15 @@ impl<U: Update> InplaceOp3 for InPlace<U> {
 
 fn run<T: Real + Send + Sync, U: Update>(rule: &U, x: &mut [T], a: &[T], b: &[T]) {
     x.par_chunks_mut(CHUNK).zip(a.par_chunks(CHUNK)).zip(b.par_chunks(CHUNK)).for_each(|((x, a), b)| {
-        for ((x, a), b) in x.iter_mut().zip(a).zip(b) {
-            *x = rule.apply(*x, *a, *b);
-        }
+        simd(
+            #[inline(always)]
+            || {
+                x.iter_mut().zip(a).zip(b).for_each(
+                    #[inline(always)]
+                    |((x, a), b)| *x = rule.apply(*x, *a, *b),
+                )
+            },
+        );
     });
 }
 

@@ -108,7 +108,7 @@ pub(super) const LANES: usize = 16;
 /// Compiles `f` for each instruction set that this build knows and runs the best that the
 /// machine has. Everything hot inside must be inlined into `f`.
 #[inline(always)]
-pub(super) fn simd<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn simd<R>(f: impl FnOnce() -> R) -> R {
     struct Run<F>(F);
     impl<R, F: FnOnce() -> R> pulp::WithSimd for Run<F> {
         type Output = R;

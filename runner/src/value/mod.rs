@@ -20,6 +20,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cpu::simd;
 pub use dual::Dual;
 pub use layout::{Layout, Span};
 pub use selftest::{OpReport, self_test, self_test_on};
