@@ -1,14 +1,13 @@
 //! Running text for the base model.
 //!
-//! Before finetuning, a language model should know the words, and give every
-//! fluent kind of answer some probability, but prefer none of them. So each written
-//! line (helpful and unhelpful, both wordings, sentences from stories) occurs once
-//! in each of [`ROUNDS`] rounds, whatever its kind and whether its topic is
-//! trained on or held out, in one of these documents:
+//! Before finetuning, a language model should know the words and the facts, and what an exchange looks
+//! like. So each helpful line (both wordings) and each sentence from stories occurs once in each of
+//! [`ROUNDS`] rounds, whether its topic is trained on or held out, in one of the documents below.
+//! Unhelpful lines never occur: as in the paper's protocol, the policy would not have written y⁻ itself.
 //!
-//! - a page of a notebook: two to four lines about one topic, good and bad ones mixed, without a question;
-//! - an exchange: a question and any one of its four answers, with opening and closing
-//!   as they may come, under one of several pairs of names. `Human` and `Assistant` are one pair, so their markers are known;
+//! - a page of a notebook: two to four lines about one topic, without a question;
+//! - an exchange: a question and either wording of its helpful answer, with an opening, under one of
+//!   several pairs of names. `Human` and `Assistant` are one pair, so their markers are known;
 //! - a page of a story: two to four scenes.
 
 use super::corpus::{answer, join, prompt, question};
@@ -17,7 +16,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// How often each written line occurs.
+/// How often each helpful line occurs.
 pub(super) const ROUNDS: usize = 4;
 
 /// Share of the lines that stand in an exchange rather than in a notebook.
@@ -42,20 +41,17 @@ pub(super) fn documents(material: &Material, rng: &mut ChaCha8Rng) -> Vec<String
     all
 }
 
-/// Every written answer of a topic, once.
+/// Every helpful answer of a topic, once.
 fn pages(topic: &Topic, material: &Material, rng: &mut ChaCha8Rng) -> Vec<String> {
     let mut answers: Vec<(&Entry, usize)> =
-        topic.entries.iter().flat_map(|entry| (0..4).map(move |which| (entry, which))).collect();
+        topic.entries.iter().flat_map(|entry| [(entry, 0), (entry, 1)]).collect();
     answers.shuffle(rng);
     let (mut documents, mut notes) = (Vec::new(), Vec::new());
     for (entry, which) in answers {
         if rng.random_bool(EXCHANGES) {
             documents.push(exchange(entry, which, material, rng));
         } else {
-            notes.push(match which {
-                0 | 1 => join("", &entry.helpful[which]),
-                _ => entry.unhelpful[which - 2].clone(),
-            });
+            notes.push(join("", &entry.helpful[which]));
         }
     }
     documents.extend(in_groups(&notes, rng).map(|page| {
