@@ -138,9 +138,7 @@ impl AlarmRow {
 impl Number {
     /// Name, value, standard error and unit.
     pub fn words(&self) -> String {
-        let count = self.se.is_none() && self.value.fract() == 0.0;
-        let decimals = if count { 0 } else { 3 };
-        let minus = |x: f64| format!("{x:.decimals$}").replace('-', "−");
+        let minus = |x: f64| format!("{x:.3}").replace('-', "−");
         let error = self.se.map_or(String::new(), |se| format!(" ± {}", minus(se)));
         let gap = if self.unit.is_empty() { "" } else { " " };
         format!("{} {}{error}{gap}{}", self.what, minus(self.value), self.unit)
