@@ -35,7 +35,7 @@ fn fixture() -> &'static Path {
         let folder = tempfile::tempdir().unwrap();
         let demo = folder.path().join("demo").display().to_string();
         let small = ["stages.pretrain", "stages.sft", "stages.dpo"].map(|s| format!("{s}.max_steps=2"));
-        let mut arguments = vec!["demo", "--output", &demo, "--set", "probe.prompts=4"];
+        let mut arguments = vec!["demo", "--pretrain", "--output", &demo, "--set", "probe.prompts=4"];
         small.iter().for_each(|s| arguments.extend(["--set", s]));
         succeeds(&arguments);
         folder

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 fn demo(folder: &Path, set: &[&str]) -> (PathBuf, Output) {
     let out = folder.join("demo");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ldyn"));
-    command.args(["--quiet", "demo", "--output"]).arg(&out);
+    command.args(["--quiet", "demo", "--pretrain", "--output"]).arg(&out);
     let small = [
         "probe.prompts=6",
         "probe.kinds=[\"chosen\", \"rejected\", \"irr_hum\"]",
