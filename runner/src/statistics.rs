@@ -31,6 +31,11 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
     Some(Estimate { mean, se, n })
 }
 
+/// [`estimate`] of enough prompts; `None` for fewer than [`MIN_PROMPTS`].
+pub fn estimate_of_enough(values: &[f64]) -> Option<Estimate> {
+    estimate(values).filter(|e| e.n >= MIN_PROMPTS)
+}
+
 /// Pearson's correlation coefficient; `None` when either side does not vary.
 pub fn correlation(x: &[f64], y: &[f64]) -> Option<f64> {
     let (mx, my) = (estimate(x)?.mean, estimate(y)?.mean);

@@ -543,11 +543,8 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Writes and shows alarms; what is to be done about them.
     fn raise(&mut self, alarms: &[AlarmRow]) -> Result<Vec<Intervention>> {
-        for alarm in alarms {
-            self.alarms.write(alarm)?;
-            self.progress.say(&alarm.line());
-        }
-        self.alarms.flush()?;
+        self.alarms.write_all(alarms)?;
+        alarms.iter().for_each(|alarm| self.progress.say(&alarm.line()));
         let interventions = alarms.iter().filter_map(|alarm| match alarm.action {
             Action::Warn => None,
             Action::Stop => Some(Intervention::Stop),
@@ -602,10 +599,7 @@ impl train::Observer for Recorder<'_> {
     fn probe(&mut self, model: &Model, when: &When) -> Result<Vec<Intervention>> {
         let started = Instant::now();
         let rows = probe::sweep(model, self.probes, Some(when))?;
-        for row in &rows {
-            self.rows.write(row)?;
-        }
-        self.rows.flush()?;
+        self.rows.write_all(&rows)?;
         self.metrics.flush()?;
         self.progress.probed(&rows);
         let mut alarms = Vec::new();
@@ -615,10 +609,7 @@ impl train::Observer for Recorder<'_> {
                 Watched::Text => Vec::new(),
                 _ => probe::answers(model, watch.tokenizer, answered, when, watch.config.answer_tokens)?,
             };
-            for row in &answers {
-                watch.answers.write(row)?;
-            }
-            watch.answers.flush()?;
+            watch.answers.write_all(&answers)?;
             alarms = watch.monitor.probe(moment(when), &rows, &answers);
         }
         self.probe_seconds += started.elapsed().as_secs_f64();
@@ -642,10 +633,7 @@ impl train::Observer for Recorder<'_> {
         if let Some((gauge, writer)) = &mut self.gauge {
             let started = Instant::now();
             let rows = gauge.after_step(model, when, steps)?;
-            for row in &rows {
-                writer.write(row)?;
-            }
-            writer.flush()?;
+            writer.write_all(&rows)?;
             if let Some(watch) = &mut self.watch {
                 alarms.extend(watch.monitor.gauge(&rows));
             }

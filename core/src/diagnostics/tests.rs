@@ -189,6 +189,16 @@ fn responses_sum_and_average_their_tokens() {
 
 #[cfg(feature = "serde")]
 #[test]
+fn token_stats_are_read_back_as_they_were_written() {
+    let stats = token_stats(&noise(20, 6.0), 3).unwrap();
+    let text = serde_json::to_string(&stats).unwrap();
+    assert!(text.starts_with("{\"logp\":-"), "{text}");
+    assert_eq!(serde_json::from_str::<TokenStats<f64>>(&text).unwrap(), stats);
+    assert!(serde_json::from_str::<TokenStats<f64>>(&text.replace("entropy", "entropie")).is_err());
+}
+
+#[cfg(feature = "serde")]
+#[test]
 fn records_are_read_back_as_they_were_written() {
     use crate::loss::{ExampleOutcome, Outcome, PairLogps};
     use crate::squeezing::{Ledger, Witness};

@@ -108,7 +108,7 @@ fn measure(args: &Args, folder: &Path) -> Result<Vec<Influence>> {
     let loss = Loss::of(stage)?;
     let model = Model::load(folder, study::dtype(&args.dtype)?, &device::open(&args.device)?)?;
     let tokenizer = Tokenizer::load(folder, None)?;
-    let need = if matches!(loss, Loss::Preference(_)) { Need::Pair } else { Need::Chosen };
+    let need = if loss.of_pairs().is_some() { Need::Pair } else { Need::Chosen };
     let wanted = args.updates.max(args.prompts);
     let options = ReadOptions { need, limit: Some(wanted), ..study::read_options(&settings.data, folder)? };
     let read = data::read(&args.data, &options)?;

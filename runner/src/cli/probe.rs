@@ -80,11 +80,9 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let mut writer = JsonlWriter::create(&args.out)?;
     let mut rows = 0;
     for batch in tokenized.chunks(BATCH) {
-        for row in probe::sweep(&model, batch, None)? {
-            writer.write(&row)?;
-            rows += 1;
-        }
-        writer.flush()?;
+        let swept = probe::sweep(&model, batch, None)?;
+        writer.write_all(&swept)?;
+        rows += swept.len();
     }
     progress.say(&format!("{rows} rows written to {}", args.out.display()));
     Ok(())

@@ -74,11 +74,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let study = config::with_overrides(&study, &args.set)?;
     let stage = &study.stages[0];
     let loss = Loss::of(stage)?;
-    ensure!(
-        matches!(loss, Loss::Preference(_)),
-        "triage needs a preference loss, `{}` has no pairs",
-        args.objective
-    );
+    ensure!(loss.of_pairs().is_some(), "triage needs a preference loss, `{}` has no pairs", args.objective);
     let model = Model::load(&args.model, study::dtype(&args.dtype)?, &device::open(&args.device)?)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
     let options =

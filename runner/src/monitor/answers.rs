@@ -4,7 +4,7 @@ use super::sweep::{Moment, above_zero};
 use super::{Found, number, plain};
 use crate::config::Limits;
 use crate::record::{AnswerRow, Number};
-use crate::statistics::{Estimate, MIN_PROMPTS, estimate};
+use crate::statistics::{Estimate, estimate_of_enough};
 
 /// Probes in a row that a degeneration must last.
 const IN_A_ROW: usize = 2;
@@ -71,6 +71,6 @@ impl Answers {
     fn change(&self, now: &[AnswerRow], of: Read) -> Option<Estimate> {
         let before = |a: &AnswerRow| self.first.iter().find(|f| f.example == a.example).map(of);
         let changes: Vec<f64> = now.iter().filter_map(|a| Some(of(a) - before(a)?)).collect();
-        estimate(&changes).filter(|e| e.n >= MIN_PROMPTS)
+        estimate_of_enough(&changes)
     }
 }

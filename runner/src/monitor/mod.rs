@@ -129,7 +129,7 @@ impl<'a> Monitor<'a> {
 
     /// The alarm of a stage that ended because a number was not finite.
     pub fn not_finite(&mut self, at: Moment, what: &str) -> AlarmRow {
-        let number = Number { what: what.to_owned(), value: at.step as f64, se: None, unit: "steps".into() };
+        let number = plain(what, at.step as f64, "steps");
         self.row(Rule::NotFinite, at, Found { since: at, kind: None, numbers: vec![number] })
     }
 

@@ -2,7 +2,7 @@
 
 use crate::config::Limits;
 use crate::record::ProbeRow;
-use crate::statistics::{Estimate, MIN_PROMPTS, estimate};
+use crate::statistics::{Estimate, estimate, estimate_of_enough};
 use std::collections::BTreeMap;
 
 /// A moment of a stage.
@@ -61,19 +61,15 @@ impl Sweep {
     /// Mean change of the margin since `from`, nats.
     pub fn margin_change(&self, from: &Sweep) -> Option<Estimate> {
         let (before, now) = (from.margins()?, self.margins()?);
-        enough(&now.iter().filter_map(|(e, m)| Some(m - before.get(e)?)).collect::<Vec<_>>())
+        estimate_of_enough(&now.iter().filter_map(|(e, m)| Some(m - before.get(e)?)).collect::<Vec<_>>())
     }
 
     /// Mean change of one kind since `from`, prompt by prompt; `None` for too few prompts.
     pub fn change(&self, from: &Sweep, kind: &str, of: fn(&Ledger) -> f64) -> Option<Estimate> {
         let before = from.kinds.get(kind)?;
         let now = self.kinds.get(kind)?.iter();
-        enough(&now.filter_map(|(e, l)| Some(of(l) - of(before.get(e)?))).collect::<Vec<_>>())
+        estimate_of_enough(&now.filter_map(|(e, l)| Some(of(l) - of(before.get(e)?))).collect::<Vec<_>>())
     }
-}
-
-fn enough(values: &[f64]) -> Option<Estimate> {
-    estimate(values).filter(|e| e.n >= MIN_PROMPTS)
 }
 
 /// The probes of a stage that rules compare.

@@ -238,6 +238,15 @@ impl JsonlWriter {
         writeln!(self.file, "{value}").with_context(|| format!("writing {}", self.path.display()))
     }
 
+    /// Writes rows and hands them to the operating system.
+    ///
+    /// # Errors
+    /// As [`JsonlWriter::write`] and [`JsonlWriter::flush`].
+    pub fn write_all<T: Serialize>(&mut self, rows: &[T]) -> Result<()> {
+        rows.iter().try_for_each(|row| self.write(row))?;
+        self.flush()
+    }
+
     /// Hands every row written so far to the operating system.
     ///
     /// # Errors

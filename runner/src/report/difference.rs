@@ -4,7 +4,7 @@
 use super::observations::{Series, StageRows, minus};
 use super::quantity::Quantity;
 use super::text::{signed, with_error};
-use crate::statistics::{Estimate, MIN_PROMPTS, estimate};
+use crate::statistics::{Estimate, MIN_PROMPTS, estimate, estimate_of_enough};
 
 /// A moment of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,8 +120,7 @@ pub fn need_points(series: &Series, least: usize, what: &str) -> Result<(), Stri
 /// # Errors
 /// How few there are.
 pub fn enough(values: &[f64]) -> Result<Estimate, String> {
-    estimate(values)
-        .filter(|e| e.n >= MIN_PROMPTS)
+    estimate_of_enough(values)
         .ok_or_else(|| format!("there are {} prompts; at least {MIN_PROMPTS} are needed", values.len()))
 }
 
