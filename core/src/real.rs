@@ -96,8 +96,8 @@ pub trait Real:
     ///
     /// # Special cases
     ///
-    /// −∞ gives 0; x > 0 is taken as 0; NaN gives NaN. A `cutoff` below
-    /// [`EXP_CUTOFF`](Real::EXP_CUTOFF) is a mistake of the caller: results there mean nothing.
+    /// −∞ gives 0; NaN gives NaN. x > 0 by a rounding is as good as 0; farther up, and for a `cutoff` below
+    /// [`EXP_CUTOFF`](Real::EXP_CUTOFF), the caller is mistaken and results mean nothing.
     ///
     /// # Accuracy
     ///
@@ -122,14 +122,11 @@ pub trait Real:
 macro_rules! real {
     ($t:ident, cutoff: $cutoff:expr, round: $round:expr, mantissa: $mantissa:expr, bias: $bias:expr,
      ln2: ($hi:expr, $lo:expr), reduced: $reduced:ident, bend: $bend:expr) => {
-        /// r and 2ᵏ of x = k·ln 2 + r, with x brought into [low, high].
+        /// r and 2ᵏ of x = k·ln 2 + r, with 0 for the power below the smallest normal number.
         #[inline(always)]
-        fn $reduced(x: $t, low: $t, high: $t) -> ($t, $t) {
+        fn $reduced(x: $t) -> ($t, $t) {
             // Adding 1.5·2^(mantissa bits) rounds to an integer and leaves it in the low bits.
             const ROUND: $t = $round;
-            // Written so that NaN passes through and that x86's max and min instructions match.
-            let x = if low > x { low } else { x };
-            let x = if high < x { high } else { x };
             let shifted = x * core::$t::consts::LOG2_E + ROUND;
             let k = shifted - ROUND;
             let r = (x - k * $hi) - k * $lo;
@@ -198,13 +195,17 @@ macro_rules! real {
             }
             #[inline(always)]
             fn exp_flushed(self, cutoff: Self) -> Self {
-                let (r, scale) = $reduced(self, cutoff, 0.0);
-                let e = ((1.0 + r) + $bend(r)) * scale;
-                if self <= cutoff { 0.0 } else { e }
+                // Where 2ᵏ has become 0 and r is small. NaN passes through.
+                const NOTHING: $t = -($bias as $t) * core::$t::consts::LN_2;
+                let (r, scale) = $reduced(if self <= cutoff { NOTHING } else { self });
+                ((1.0 + r) + $bend(r)) * scale
             }
             #[inline(always)]
             fn exp_m1_clamped(self) -> Self {
-                let (r, scale) = $reduced(self, $cutoff, -$cutoff);
+                // Written so that NaN passes through and that x86's max and min instructions match.
+                let x = if $cutoff > self { $cutoff } else { self };
+                let x = if -$cutoff < x { -$cutoff } else { x };
+                let (r, scale) = $reduced(x);
                 (r + $bend(r)) * scale + (scale - 1.0)
             }
         }
@@ -311,7 +312,7 @@ mod tests {
         let exp = |x: T| x.exp_flushed(T::EXP_CUTOFF);
         assert_eq!(exp(T::ZERO), T::ONE);
         assert_eq!(exp(-T::ZERO), T::ONE);
-        assert_eq!(exp(T::from_f64(3.0)), T::ONE);
+        assert_eq!(exp(T::EPSILON), T::ONE + T::EPSILON);
         assert_eq!(exp(T::NEG_INFINITY), T::ZERO);
         assert_eq!(exp(T::from_f64(-1e9)), T::ZERO);
         assert_eq!(exp(T::EXP_CUTOFF), T::ZERO);
