@@ -1,7 +1,8 @@
 //! Forward mode: a tensor and its derivative along one direction.
 
+use super::cpu::fused;
 use super::norm::Norm;
-use super::{Activation, Attention, Layout, Value, tangent};
+use super::{Activation, Attention, Layout, Value, check, head, tangent};
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
 use ldyn_core::diagnostics::TokenStats;
@@ -130,9 +131,16 @@ impl Value for Dual {
         targets: &[u32],
         stats: Option<&mut Vec<TokenStats<f64>>>,
     ) -> Result<Self> {
-        let primal = self.primal.log_probs(&head.primal, targets, stats)?;
+        let primals = [&self.primal, &head.primal];
         let tangents = [self.tangent.as_ref(), head.tangent.as_ref()];
-        let tangent = tangent::log_probs([&self.primal, &head.primal], tangents, targets)?;
+        if fused(&primals) && tangents.iter().any(Option::is_some) {
+            check::log_probs(primals[0], primals[1], targets)?;
+            let (primal, rows, tangent) = head::log_probs_along(primals, tangents, targets)?;
+            stats.into_iter().for_each(|stats| stats.extend_from_slice(&rows));
+            return Ok(Self { primal, tangent: Some(tangent) });
+        }
+        let primal = self.primal.log_probs(&head.primal, targets, stats)?;
+        let tangent = tangent::log_probs(primals, tangents, targets)?;
         Ok(Self { primal, tangent })
     }
 }

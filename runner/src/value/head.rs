@@ -37,6 +37,36 @@ pub(super) fn log_probs(
     Ok((logp, stats))
 }
 
+/// [`log_probs`] without a backward, and its derivative `[M]` when rows and head move along `dh` and
+/// `dhead`. The residual e_y − π takes the place of the logits: with it the derivative is
+/// ⟨(e_y − π)·W, dh⟩ + ⟨(e_y − π)·dW, h⟩, and no second set of logits is made. One of them moves.
+pub(super) fn log_probs_along(
+    [h, head]: [&Tensor; 2],
+    [dh, dhead]: [Option<&Tensor>; 2],
+    targets: &[u32],
+) -> Result<(Tensor, Vec<TokenStats<f64>>, Tensor)> {
+    let (h, head) = (h.contiguous()?, head.contiguous()?);
+    let (mut logp, mut stats, mut along) = (Vec::new(), Vec::new(), Vec::new());
+    for (chunk, targets) in targets.chunks(ROWS).enumerate() {
+        let narrow = |x: &Tensor| x.narrow(0, chunk * ROWS, targets.len());
+        let rows = narrow(&h)?;
+        let op = Head { targets: targets.to_vec(), keep: true, kept_bytes: 0, saved: Arc::default() };
+        logp.push(rows.apply_op2_no_bwd(&head, &op)?);
+        let residual = by_type!(h, T => op.ascent::<T>(head.dim(0)?)?);
+        let inner = |x: &Tensor, table: &Tensor| residual.matmul(table)?.mul(x)?.sum(1);
+        let mut terms = Vec::new();
+        if let Some(dh) = dh {
+            terms.push(inner(&narrow(dh)?, &head)?);
+        }
+        if let Some(dhead) = dhead {
+            terms.push(inner(&rows, dhead)?);
+        }
+        along.push(Tensor::stack(&terms, 0)?.sum(0)?);
+        stats.append(&mut lock(&op.saved).stats);
+    }
+    Ok((Tensor::cat(&logp, 0)?, stats, Tensor::cat(&along, 0)?))
+}
+
 struct Head {
     targets: Vec<u32>,
     keep: bool,
@@ -108,6 +138,16 @@ impl Head {
         saved.logits = kept;
         saved.stats = stats.into_iter().map(TokenStats::to_f64).collect();
         Ok(logp)
+    }
+
+    /// e_y − π `[M, V]`, from the logits that the forward has kept.
+    fn ascent<T: Elem>(&self, vocabulary: usize) -> Result<Tensor> {
+        let kept = lock(&self.saved).logits.take();
+        let Some(mut logits) = kept.and_then(T::into_vec) else {
+            candle_core::bail!("log_probs: no logits were kept")
+        };
+        self.residuals(&mut logits, 0, vocabulary, &vec![T::ONE; self.targets.len()])?;
+        Ok(tensor(logits, (self.targets.len(), vocabulary)))
     }
 
     /// −g·(π − e_y) in the place of logits, for the rows from `first` on.
