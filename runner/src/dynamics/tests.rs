@@ -279,8 +279,8 @@ fn a_direction_that_moves_nothing_predicts_nothing() {
     let (_, model) = models().remove(1);
     let (_, record) = data(2);
     let predicted =
-        predict::predicted(&model, &crate::model::Direction::new(), &[Item::from(&record)]).unwrap();
-    assert!(predicted.iter().flatten().flatten().all(|&p| p == 0.0));
+        predict::predicted(&model, &[&crate::model::Direction::new()], &[Item::from(&record)]).unwrap();
+    assert!(predicted.iter().flatten().flatten().all(|along| along[..] == [0.0]));
 }
 
 #[test]

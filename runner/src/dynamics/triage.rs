@@ -41,10 +41,12 @@ pub fn triage(
         let (depth, deepest, deepest_at) = depth(&stats[n.clone()]);
         let (ches, ches_normalised) = ches(model, &packed)?;
         let direction = own(example)?.whole()?;
-        let by_own = predict::tangents(model, &direction, &packed)?;
-        let by_data = predict::tangents(model, data, &packed)?;
-        let top = Packed { targets: stats.iter().map(|s| s.argmax as u32).collect(), ..packed.clone() };
-        let top_by_own = predict::tangents(model, &direction, &top)?;
+        let (hidden, head) = predict::rows(model, &[&direction, data], &packed)?;
+        let [by_own, by_data] = &predict::tangents(&hidden, &head, &packed.targets, 2)?[..] else {
+            anyhow::bail!("two directions give two changes")
+        };
+        let top: Vec<u32> = stats.iter().map(|s| s.argmax as u32).collect();
+        let top_by_own = &predict::tangents(&hidden, &head, &top, 1)?[0];
         each(TriageRow {
             example: example.example,
             n_tokens: [y.len(), n.len()],

@@ -218,18 +218,19 @@ impl Model {
         self.hidden_detached(ids, layout)?.linear(&self.head_detached()?, None)
     }
 
-    /// Hidden rows `[N, d]` and head `[V, d]` with their derivatives along `tangents`, which
-    /// maps names to directions of the parameters' shapes; absent names do not move. No graph is
+    /// Hidden rows `[N, d]` and head `[V, d]` with their derivatives along each of `directions`, which
+    /// map names to tangents of the parameters' shapes; absent names do not move. No graph is
     /// kept.
     ///
     /// # Errors
     /// A tangent without a parameter or of another shape, or as [`Model::hidden`].
-    pub fn duals(&self, tangents: &Direction, ids: &[u32], layout: &Layout) -> Result<(Dual, Dual)> {
-        for name in tangents.keys() {
+    pub fn duals(&self, directions: &[&Direction], ids: &[u32], layout: &Layout) -> Result<(Dual, Dual)> {
+        for name in directions.iter().flat_map(|d| d.keys()) {
             self.var(name)?;
         }
         let params = |name: &str| {
-            Dual::new(self.var(name)?, tangents.get(name))
+            let tangents: Vec<_> = directions.iter().map(|d| d.get(name)).collect();
+            Dual::new(self.var(name)?, &tangents)
                 .with_context(|| format!("in the direction of parameter `{name}`"))
         };
         Ok((self.forward(&params, ids, layout)?, params(self.config.head())?))

@@ -149,7 +149,8 @@ fn a_tangent_of_another_shape_or_name_is_refused() {
     let (_, model) = &small_models(1).unwrap()[0];
     let zeros = Tensor::zeros(3, DType::F64, &Device::Cpu).unwrap();
     let duals = |name: &str| {
-        model.duals(&BTreeMap::from([(name.to_owned(), zeros.clone())]), &[0], &Layout::single(1).unwrap())
+        let direction = BTreeMap::from([(name.to_owned(), zeros.clone())]);
+        model.duals(&[&direction], &[0], &Layout::single(1).unwrap())
     };
     refused(duals("embed_out.weight"), &["embed_out.weight", "[3]", "[19, 16]"]);
     refused(duals("lm_head.weight"), &["lm_head.weight"]);
