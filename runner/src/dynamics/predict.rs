@@ -20,27 +20,31 @@ pub fn predicted(model: &Model, directions: &[&Direction], items: &[Item]) -> Re
     // A value and a tangent a direction are held of each row.
     per_token(items, score::MAX_ROWS / (1 + directions.len()), |packed| {
         let (hidden, head) = rows(model, directions, packed)?;
-        let along = tangents(&hidden, &head, &packed.targets, directions.len())?;
+        let log_probs = hidden.log_probs(&head, &packed.targets, None)?;
+        let along: Vec<_> = (0..directions.len()).map(|i| numbers(&log_probs, i)).collect::<Result<_>>()?;
         Ok((0..packed.targets.len()).map(|t| along.iter().map(|d| d[t]).collect()).collect())
     })
 }
 
-/// First-order Δ log π of every target of packed `rows`, a list a direction.
+/// First-order Δ log π of the target of every row, a list for each of the rows' `N` directions.
 ///
 /// # Errors
 /// Targets of other rows.
-pub(super) fn tangents(
-    hidden: &Dual,
-    head: &Dual,
-    targets: &[u32],
-    directions: usize,
-) -> Result<Vec<Vec<f64>>> {
+pub(super) fn tangents<const N: usize>(hidden: &Dual, head: &Dual, targets: &[u32]) -> Result<[Vec<f64>; N]> {
     let log_probs = hidden.log_probs(head, targets, None)?;
-    let numbers = |i| match log_probs.tangent(i) {
-        Some(tangent) => Ok(tangent.to_dtype(DType::F64)?.to_vec1()?),
-        None => Ok(vec![0.0; targets.len()]),
-    };
-    (0..directions).map(numbers).collect()
+    let mut out = [const { Vec::new() }; N];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = numbers(&log_probs, i)?;
+    }
+    Ok(out)
+}
+
+/// The derivative along direction `i`.
+fn numbers(log_probs: &Dual, i: usize) -> Result<Vec<f64>> {
+    Ok(match log_probs.tangent(i) {
+        Some(tangent) => tangent.to_dtype(DType::F64)?.to_vec1()?,
+        None => vec![0.0; log_probs.primal.elem_count()],
+    })
 }
 
 /// Statistics of every scored token as the model is.
