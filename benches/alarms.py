@@ -25,10 +25,10 @@ COMMON = {
 }
 # The demo's DPO has a rate of 2e-5, beta 0.1 and 3 epochs, from the SFT model.
 COLLAPSING = {
-    "ten times the rate": ("sft", {"stages.0.learning_rate": 2e-4, "stages.0.epochs": 3}),
-    "four times as long": ("sft", {"stages.0.learning_rate": 2e-5, "stages.0.epochs": 12}),
+    "ten times the rate": ("run/sft", {"stages.0.learning_rate": 2e-4, "stages.0.epochs": 3}),
+    "four times as long": ("run/sft", {"stages.0.learning_rate": 2e-5, "stages.0.epochs": 12}),
     "a tenth of beta, five times the rate": (
-        "sft",
+        "run/sft",
         {"stages.0.beta": 0.01, "stages.0.learning_rate": 1e-4, "stages.0.epochs": 3},
     ),
     "off-policy, from the base model": ("base", {"stages.0.learning_rate": 1e-4, "stages.0.epochs": 3}),
@@ -47,8 +47,8 @@ def main():
 
     silent = 0
     for seed in args.healthy:
-        run = demo(ldyn, work, seed)
-        raised = [a["rule"] for a in rows(run, "alarms.jsonl") if a["stage"] == "sft"]
+        alarms = rows(os.path.join(demo(ldyn, work, seed), "run"), "alarms.jsonl")
+        raised = [a["rule"] for a in alarms if a["stage"] == "sft"]
         silent += not raised
         print(f"healthy SFT, seed {seed}: {', '.join(raised) or 'silent'}", flush=True)
     print(f"{silent} of {len(args.healthy)} healthy runs were silent\n")
@@ -58,10 +58,10 @@ def main():
     early = total = 0
     for name, (model, settings) in COLLAPSING.items():
         for seed in args.seeds:
-            base = os.path.dirname(demo(ldyn, work, seed))
-            model_folder = os.path.join(base, "run", "sft") if model == "sft" else os.path.join(base, "base")
-            out = os.path.join(base, name.replace(" ", "-").replace(",", ""))
-            train(ldyn, model_folder, os.path.join(base, "train.jsonl"), out, seed, settings)
+            folder = demo(ldyn, work, seed)
+            start_from = os.path.join(folder, model)
+            out = os.path.join(folder, name.replace(" ", "-").replace(",", ""))
+            train(ldyn, start_from, os.path.join(folder, "train.jsonl"), out, seed, settings)
             curve = chosen(out)
             start, peak = curve[0][1], max(value for _, value in curve)
             after = curve[[value for _, value in curve].index(peak):]
@@ -81,10 +81,11 @@ def built():
 
 
 def demo(ldyn, work, seed):
-    run = os.path.join(work, f"seed{seed}", "run")
-    if not os.path.exists(os.path.join(run, "report.html")):
-        call([ldyn, "demo", "--seed", str(seed), "--output", run])
-    return run
+    """The folder of the demo: base model, pairs, and `run`."""
+    folder = os.path.join(work, f"seed{seed}")
+    if not os.path.exists(os.path.join(folder, "run", "report.html")):
+        call([ldyn, "demo", "--seed", str(seed), "--output", folder])
+    return folder
 
 
 def train(ldyn, model, data, out, seed, settings):

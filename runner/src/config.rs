@@ -2,8 +2,10 @@
 //! default is written out in the copy that is saved with the run, and the
 //! names that TRL's users know are accepted as aliases.
 
+mod grid;
 mod monitor;
 
+pub use grid::{Arm, Cell, Grid, load_grid};
 pub use monitor::{Limits, Monitor};
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
@@ -13,6 +15,9 @@ use candle_core::DType;
 use ldyn_core::loss::{Divergence, LengthDesensitised, Parameters};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// Name of the folder of cached reference log-probabilities.
+const CACHE: &str = "ldyn-cache";
 
 /// A study: a model, its data, what is probed, and the stages in order.
 /// Relative paths are taken from the working directory.
@@ -618,7 +623,7 @@ impl Study {
 
     /// Where reference log-probabilities are kept.
     pub fn cache_folder(&self) -> PathBuf {
-        self.cache.clone().unwrap_or_else(|| self.output.with_file_name("ldyn-cache"))
+        self.cache.clone().unwrap_or_else(|| self.output.with_file_name(CACHE))
     }
 
     /// The study as TOML, every default written out.

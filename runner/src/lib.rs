@@ -7,6 +7,7 @@ pub mod demo;
 pub mod device;
 pub mod dynamics;
 pub mod generate;
+pub mod grid;
 pub mod model;
 pub mod monitor;
 pub mod objective;

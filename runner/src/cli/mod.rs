@@ -9,6 +9,7 @@ mod probe;
 mod report;
 mod run;
 mod selftest;
+mod study;
 mod train;
 mod triage;
 mod verify;
@@ -39,6 +40,7 @@ pub struct Cli {
 enum Verb {
     Demo(demo::Args),
     Run(run::Args),
+    Study(study::Args),
     Train(train::Args),
     Pretrain(pretrain::Args),
     Probe(probe::Args),
@@ -73,6 +75,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.verb {
         Verb::Demo(args) => demo::run(&args, &progress),
         Verb::Run(args) => run::run(&args, &progress),
+        Verb::Study(args) => study::run(&args, &progress),
         Verb::Train(args) => train::run(&args, &progress),
         Verb::Pretrain(args) => pretrain::run(&args, &progress),
         Verb::Probe(args) => probe::run(&args, &progress),
@@ -80,7 +83,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Kernel(args) => kernel::run(&args, &progress),
         Verb::Triage(args) => triage::run(&args, &progress),
         Verb::Generate(args) => generate::run(&args),
-        Verb::Report(args) => report::run(&args),
+        Verb::Report(args) => report::run(&args, &progress),
         Verb::Selftest(args) => selftest::run(&args),
         Verb::Verify(args) => verify::run(&args),
     }

@@ -17,6 +17,7 @@
 //! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
 //! | `words` | what happened to each kind, in sentences |
 //! | `summary` | all of it as data; also `report.json` |
+//! | `comparison`, `comparison_forms` | several runs side by side, over seeds |
 //! | `decomposition` | one update decomposed, as a page and as text |
 //! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
 //!
@@ -25,6 +26,8 @@
 
 mod charts;
 mod claims;
+mod comparison;
+mod comparison_forms;
 mod curves;
 mod decomposition;
 mod difference;
@@ -46,6 +49,10 @@ mod write;
 
 pub use crate::statistics::{Estimate, MIN_PROMPTS};
 pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
+pub use comparison::{
+    Arm, ArmCurves, CONFIDENCE, Comparison, Member, Number, Reading, Row as ComparisonRow, Tally, compare,
+};
+pub use comparison_forms::{comparison_html, comparison_json, comparison_text};
 pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
 pub use decomposition::{decomposition_html, decomposition_text};
 pub use findings::{Finding, Verdict};
@@ -56,8 +63,10 @@ pub use markdown::markdown;
 pub use summary::{Kind, REPORT_SCHEMA, Stage, Summary, json, summarise};
 pub use table::{aligned, terminal};
 pub use text::with_error;
-pub use write::{HTML, JSON, MARKDOWN, write};
+pub use write::{HTML, JSON, MARKDOWN, write, write_comparison};
 
+#[cfg(test)]
+mod comparison_test;
 #[cfg(test)]
 mod findings_test;
 #[cfg(test)]
