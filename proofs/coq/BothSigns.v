@@ -47,16 +47,14 @@ Section Weights.
   Hypothesis Ha : (a < n)%nat.
   Hypothesis Hb : (b < n)%nat.
   Hypothesis Hab : a <> b.
-  Hypothesis Hwp : 0 <= wp.
-  Hypothesis Hwm : 0 <= wm.
   Hypothesis Hs : 0 < s.
 
   Let d := both_signs p a b wp wm s.
 
   (** Where y⁺ is pulled at least as hard as y⁻ it is pushed up most, … *)
-  Lemma chosen_highest : 0 < wp -> wm <= wp -> forall i, (i < n)%nat -> i <> a -> d i < d a.
+  Lemma chosen_highest : 0 <= wm <= wp -> 0 < wp -> forall i, (i < n)%nat -> i <> a -> d i < d a.
   Proof.
-    intros P L i Hi N. unfold d, both_signs. rewrite ind_same, (ind_other a b), (ind_other i a) by assumption.
+    intros L P i Hi N. unfold d, both_signs. rewrite ind_same, (ind_other a b), (ind_other i a) by assumption.
     apply Rmult_lt_compat_l; [assumption|].
     pose proof (dist_le_1 n p Hp a Ha). pose proof (dist_pos n p Hp i Hi).
     assert ((wp - wm) * (p a - p i) < wp).
@@ -65,21 +63,21 @@ Section Weights.
     destruct (ind_cases i b) as [[_ I]|[_ I]]; rewrite I; lra.
   Qed.
 
-  Lemma chosen_rises : 0 < wp -> wm <= wp -> 1 < growth n p d a.
+  Lemma chosen_rises : 0 <= wm <= wp -> 0 < wp -> 1 < growth n p d a.
   Proof.
-    intros P L. apply (largest_rises n p Hp d a b Hb).
+    intros L P. apply (largest_rises n p Hp d a b Hb).
     - intros i Hi. destruct (Nat.eq_dec i a) as [E|N]; [subst; lra | apply Rlt_le; now apply chosen_highest].
     - apply chosen_highest; auto.
   Qed.
 
-  Lemma chosen_rises_most : 0 < wp -> wm <= wp -> forall i, (i < n)%nat -> i <> a ->
+  Lemma chosen_rises_most : 0 <= wm <= wp -> 0 < wp -> forall i, (i < n)%nat -> i <> a ->
     growth n p d i < growth n p d a.
   Proof. intros. apply (growth_lt n p Hp d). now apply chosen_highest. Qed.
 
   (** … and where y⁻ is, it is pushed down most. *)
-  Lemma rejected_lowest_by_weight : 0 < wm -> wp <= wm -> forall i, (i < n)%nat -> i <> b -> d b < d i.
+  Lemma rejected_lowest_by_weight : 0 <= wp <= wm -> 0 < wm -> forall i, (i < n)%nat -> i <> b -> d b < d i.
   Proof.
-    intros P L i Hi N. unfold d, both_signs. rewrite ind_same, (ind_other b a), (ind_other i b) by auto.
+    intros L P i Hi N. unfold d, both_signs. rewrite ind_same, (ind_other b a), (ind_other i b) by auto.
     apply Rmult_lt_compat_l; [assumption|].
     pose proof (dist_le_1 n p Hp b Hb). pose proof (dist_pos n p Hp i Hi).
     assert ((wm - wp) * (p b - p i) < wm).
@@ -88,14 +86,14 @@ Section Weights.
     destruct (ind_cases i a) as [[_ I]|[_ I]]; rewrite I; lra.
   Qed.
 
-  Lemma rejected_falls : 0 < wm -> wp <= wm -> growth n p d b < 1.
+  Lemma rejected_falls : 0 <= wp <= wm -> 0 < wm -> growth n p d b < 1.
   Proof.
-    intros P L. apply (smallest_falls n p Hp d b a Ha).
+    intros L P. apply (smallest_falls n p Hp d b a Ha).
     - intros i Hi. destruct (Nat.eq_dec i b) as [E|N]; [subst; lra | apply Rlt_le; now apply rejected_lowest_by_weight].
     - apply rejected_lowest_by_weight; auto.
   Qed.
 
-  Lemma rejected_falls_most : 0 < wm -> wp <= wm -> forall i, (i < n)%nat -> i <> b ->
+  Lemma rejected_falls_most : 0 <= wp <= wm -> 0 < wm -> forall i, (i < n)%nat -> i <> b ->
     growth n p d b < growth n p d i.
   Proof. intros. apply (growth_lt n p Hp d). now apply rejected_lowest_by_weight. Qed.
 End Weights.

@@ -134,6 +134,14 @@ Proof.
     rewrite (Nat.add_comm (a * h)), Nat.mod_add, Nat.mod_small, (ind_sym a i) by lia. ring.
 Qed.
 
+Lemma readout_kernel_norm : forall n h po pu m l,
+  sqrt (frobenius_sq n (kernel (n * h) (readout_jacobian h po) (readout_jacobian h pu) m l))
+  = Rabs (sum h (fun b => po m b * pu l b)) * sqrt (INR n).
+Proof.
+  intros. rewrite <- norm_scaled_identity. f_equal. unfold frobenius_sq.
+  apply sum_ext. intros i Hi. apply sum_ext. intros j _. now rewrite readout_kernel.
+Qed.
+
 (** W after one step of gradient descent on L positions. *)
 Definition stepped (L : nat) (W phi G : nat -> nat -> R) (eta : R) (i b : nat) : R :=
   W i b - eta * sum L (fun l => G l i * phi l b).
