@@ -1,4 +1,4 @@
-(** One negative step on y, exact for every step size (paper: §3.3, App. E; N1–N9 and N12).
+(** One negative step on y, exact for every step size (paper: §3.3, App. E; N1–N9, N12, N13).
 
     Everything rests on d = s·(π − e_y): it is smallest at y, largest at y*, and among the other
     labels it is ordered as π. The threshold is τ(s) = (log Z)/s. *)
