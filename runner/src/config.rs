@@ -530,7 +530,7 @@ pub fn with_overrides(study: &Study, overrides: &[String]) -> Result<Study> {
 }
 
 /// Applies one `a.b=value`. The value is TOML where it parses as such, else a
-/// string; stages are named by index, name or objective.
+/// string, and nothing takes the key away; stages are named by index, name or objective.
 fn set(tree: &mut toml::Value, assignment: &str) -> Result<()> {
     let Some((key, value)) = assignment.split_once('=') else {
         bail!("expected `key=value`, such as `stages.dpo.beta=0.2`")
@@ -568,7 +568,10 @@ fn set(tree: &mut toml::Value, assignment: &str) -> Result<()> {
             if path.last() == Some(&"optimizer") && *last == "name" {
                 t.clear();
             }
-            t.insert((*last).to_owned(), value)
+            match value.as_str() {
+                Some("") => t.remove(*last),
+                _ => t.insert((*last).to_owned(), value),
+            };
         }
         _ => bail!("`{last}` lies below a value that is not a table"),
     };
@@ -892,6 +895,16 @@ mod tests {
             error(&format!("{MINIMAL}[[stages]]\nobjective='dpo'\noptimizer={{name='adamw', betas=3}}"), &[])
                 .contains("betas")
         );
+    }
+
+    #[test]
+    fn an_empty_override_takes_a_key_away() {
+        let text = format!("{MINIMAL}[[stages]]\nobjective='dpo'\nbeta=0.3\nlabel_smoothing=0.1\n");
+        let changed = ["stages.0.objective=ipo", "stages.0.label_smoothing="].map(String::from);
+        let study = parse(&text, &changed).unwrap();
+        assert_eq!((study.stages[0].beta, study.stages[0].label_smoothing), (Some(0.3), None));
+        assert!(error(&text, &["stages.0.objective=ipo"]).contains("label_smoothing"));
+        assert!(error(&text, &["output="]).contains("output"));
     }
 
     #[test]

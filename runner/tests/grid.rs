@@ -19,7 +19,7 @@ fn a_grid_runs_what_is_missing_and_compares() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     // The demo writes a study with its base model and data; its own run is made short.
-    let mut short = vec!["--quiet", "demo", "--output", "demo"];
+    let mut short = vec!["--quiet", "demo", "--output", "ldyn-demo"];
     let settings = [
         "probe.prompts=6",
         "probe.kinds=[\"chosen\", \"rejected\"]",
@@ -31,7 +31,7 @@ fn a_grid_runs_what_is_missing_and_compares() {
     ];
     settings.iter().for_each(|s| short.extend(["--set", s]));
     succeeds(&short, at);
-    let grid = "title = 'Two rates'\noutput = 'grid'\nstudy = 'demo/study.toml'\nseeds = [1, 2]\n\
+    let grid = "title = 'Two rates'\noutput = 'grid'\nstudy = 'ldyn-demo/study.toml'\nseeds = [1, 2]\n\
                 [[arms]]\nname = 'plain'\n\
                 [[arms]]\nname = 'fast'\nset = ['stages.dpo.learning_rate=2e-4']\n";
     fs::write(at.join("grid.toml"), grid).unwrap();
@@ -39,6 +39,14 @@ fn a_grid_runs_what_is_missing_and_compares() {
     let plan = succeeds(&["study", "grid.toml", "--dry-run"], at);
     assert_eq!(plan.matches("to run").count(), 4, "{plan}");
     assert!(!at.join("grid").exists());
+
+    // The committed grids are plans too.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (file, folder, runs) in [("hh-extension", root.as_path(), 9), ("demo-mitigations", at, 30)] {
+        let file = root.join("examples/configs").join(file).with_extension("toml");
+        let plan = succeeds(&["study", file.to_str().unwrap(), "--dry-run"], folder);
+        assert_eq!(plan.lines().filter(|l| l.contains("seed-")).count(), runs, "{plan}");
+    }
 
     let text = succeeds(&["--quiet", "study", "grid.toml"], at);
     assert!(text.contains("plain") && text.contains("fast") && text.contains("Stage dpo"), "{text}");

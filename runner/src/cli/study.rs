@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Run a grid, every arm with every seed, and compare: one page with intervals over seeds. What is done
 /// already is not run again.
 ///
-/// Example: ldyn study examples/configs/extension.toml --dry-run
+/// Example: ldyn study examples/configs/hh-extension.toml --dry-run
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The grid file (TOML): `title`, `output`, `study`, `seeds`, `[[arms]]` with `name` and `set`.

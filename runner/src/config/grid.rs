@@ -34,7 +34,7 @@ pub struct Arm {
     /// Its study file, if it is not the grid's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub study: Option<PathBuf>,
-    /// Overrides `a.b=value`, as for `ldyn run --set`.
+    /// Overrides `a.b=value`, as for `ldyn run --set`; `a.b=` takes a key away.
     #[serde(default)]
     pub set: Vec<String>,
 }
