@@ -18,7 +18,7 @@ fn succeeds(args: &[&str], folder: &Path) -> String {
 fn a_grid_runs_what_is_missing_and_compares() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    // The demo writes a study with its base model and data; its own run is made short.
+    // The demo leaves a study with its base model and data; all runs are made short.
     let mut short = vec!["--quiet", "demo", "--output", "ldyn-demo"];
     let settings = [
         "probe.prompts=6",
@@ -31,9 +31,11 @@ fn a_grid_runs_what_is_missing_and_compares() {
     ];
     settings.iter().for_each(|s| short.extend(["--set", s]));
     succeeds(&short, at);
-    let grid = "title = 'Two rates'\noutput = 'grid'\nstudy = 'ldyn-demo/study.toml'\nseeds = [1, 2]\n\
-                [[arms]]\nname = 'plain'\n\
-                [[arms]]\nname = 'fast'\nset = ['stages.dpo.learning_rate=2e-4']\n";
+    let grid = format!(
+        "title = 'Two rates'\noutput = 'grid'\nstudy = 'ldyn-demo/study.toml'\nseeds = [1, 2]\nset = {settings:?}\n\
+         [[arms]]\nname = 'plain'\n\
+         [[arms]]\nname = 'fast'\nset = ['stages.dpo.learning_rate=2e-4']\n"
+    );
     fs::write(at.join("grid.toml"), grid).unwrap();
 
     let plan = succeeds(&["study", "grid.toml", "--dry-run"], at);
