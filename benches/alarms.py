@@ -18,6 +18,8 @@ import subprocess
 import tempfile
 
 COMMON = {
+    "data.max_length": 128,
+    "data.max_prompt_length": 64,
     "stages.0.batch_size": 8,
     "stages.0.warmup_steps": 20,
     "probe.every_examples": 80,

@@ -3,6 +3,7 @@
 mod decompose;
 mod demo;
 mod generate;
+mod import_curves;
 mod kernel;
 mod pretrain;
 mod probe;
@@ -49,6 +50,7 @@ enum Verb {
     Triage(triage::Args),
     Generate(generate::Args),
     Report(report::Args),
+    ImportCurves(import_curves::Args),
     Selftest(selftest::Args),
     Verify(verify::Args),
 }
@@ -84,6 +86,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Triage(args) => triage::run(&args, &progress),
         Verb::Generate(args) => generate::run(&args),
         Verb::Report(args) => report::run(&args, &progress),
+        Verb::ImportCurves(args) => import_curves::run(&args, &progress),
         Verb::Selftest(args) => selftest::run(&args),
         Verb::Verify(args) => verify::run(&args),
     }

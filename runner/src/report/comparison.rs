@@ -224,20 +224,20 @@ fn quantities<'a>(kinds: &[&'a str]) -> Vec<(Quantity<'a>, &'static [Reading])> 
         out.push((Quantity::Of(Measure::Logp, kind), readings));
     }
     for kind in contexts(kinds) {
-        out.push((Quantity::Of(Measure::GreedyMean, kind), &[Reading::End, Reading::Change]));
+        out.push((Quantity::Of(Measure::Greedy, kind), &[Reading::End, Reading::Change]));
         out.push((Quantity::Of(Measure::Entropy, kind), OTHER));
     }
     out
 }
 
 fn contexts<'a>(kinds: &[&'a str]) -> impl Iterator<Item = &'a str> {
-    kinds.iter().copied().filter(|kind| CONTEXTS.contains(kind))
+    kinds.iter().copied().filter(|kind| CONTEXTS.contains(kind) || *kind == "random_nonhum")
 }
 
 /// What is drawn.
 fn shown<'a>(kinds: &'a [&'a str]) -> impl Iterator<Item = Quantity<'a>> {
     let pair = ["chosen", "rejected"].map(|kind| Quantity::Of(Measure::Logp, kind));
-    let greedy = contexts(kinds).map(|kind| Quantity::Of(Measure::GreedyMean, kind));
+    let greedy = contexts(kinds).map(|kind| Quantity::Of(Measure::Greedy, kind));
     pair.into_iter().chain([Quantity::Margin(Measure::Logp)]).chain(greedy)
 }
 
@@ -313,7 +313,7 @@ fn arm_curves(stage: &str, quantity: Quantity, arms: &[Vec<&Member>]) -> Option<
     arms.iter().any(|points| points.len() > 1).then(|| ArmCurves {
         stage: stage.to_owned(),
         quantity: match quantity {
-            Quantity::Of(Measure::GreedyMean, kind) => format!("greedy confidence along {}", symbol(kind)),
+            Quantity::Of(Measure::Greedy, kind) => format!("greedy confidence along {}", symbol(kind)),
             other => other.name(),
         },
         unit: quantity.measure().unit(),

@@ -171,7 +171,7 @@ fn chart(c: &Comparison, curves: &ArmCurves) -> Result<String> {
         ],
     };
     draw(&Chart {
-        title: one_line(&curves.quantity),
+        title: one_line(&curves.quantity).replace('_', " "),
         x_label: "examples seen in the stage".into(),
         y_label: curves.unit.into(),
         lines: lines.map(line).collect(),

@@ -18,6 +18,7 @@
 //! | `words` | what happened to each kind, in sentences |
 //! | `summary` | all of it as data; also `report.json` |
 //! | `comparison`, `comparison_forms` | several runs side by side, over seeds |
+//! | `published` | curves that the reference code logged, to compare with |
 //! | `decomposition` | one update decomposed, as a page and as text |
 //! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
 //!
@@ -37,6 +38,7 @@ mod html;
 mod load;
 mod markdown;
 mod observations;
+mod published;
 mod quantity;
 mod rows;
 mod rules;
@@ -60,6 +62,7 @@ pub use gauge::{Accumulated, ENOUGH, Gauge, Window};
 pub use html::html;
 pub use load::{Run, load};
 pub use markdown::markdown;
+pub use published::{Published, published};
 pub use summary::{Kind, REPORT_SCHEMA, Stage, Summary, json, summarise};
 pub use table::{aligned, terminal};
 pub use text::with_error;
