@@ -4,9 +4,11 @@
 
 mod grid;
 mod monitor;
+mod template;
 
 pub use grid::{Arm, Cell, Grid, load_grid};
 pub use monitor::{Limits, Monitor};
+pub use template::template;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use crate::objective::{PairLoss, Preference};

@@ -4,6 +4,7 @@ mod decompose;
 mod demo;
 mod generate;
 mod import_curves;
+mod init;
 mod kernel;
 mod pretrain;
 mod probe;
@@ -40,6 +41,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(demo::Args),
+    Init(init::Args),
     Run(run::Args),
     Study(study::Args),
     Train(train::Args),
@@ -76,6 +78,7 @@ pub fn run(cli: Cli) -> Result<()> {
     let progress = if cli.quiet { Progress::Quiet } else { Progress::Shown };
     match cli.verb {
         Verb::Demo(args) => demo::run(&args, &progress),
+        Verb::Init(args) => init::run(&args),
         Verb::Run(args) => run::run(&args, &progress),
         Verb::Study(args) => study::run(&args, &progress),
         Verb::Train(args) => train::run(&args, &progress),
