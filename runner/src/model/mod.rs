@@ -240,7 +240,7 @@ impl Model {
     /// # Errors
     /// As [`Model::hidden`]; a layout that does not go on where the cache ends, or a cache of another model.
     pub fn next_logits(&self, ids: &[u32], layout: &Layout, cache: &mut Cache) -> Result<Tensor> {
-        let pass = Pass::new(cache, layout)?;
+        let pass = Pass::new(cache, layout, self.config.layers)?;
         let value = |name: &str| Ok(pass.value(self.var(name)?.as_detached_tensor()));
         let hidden = self.forward(&value, ids, layout)?;
         let last: Vec<u32> = layout.spans().iter().map(|span| (span.start + span.len - 1) as u32).collect();

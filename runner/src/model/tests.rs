@@ -241,7 +241,7 @@ fn a_pass_that_does_not_go_on_where_the_cache_ends_is_refused() {
     let small = Model::init(small, DType::F64, &Device::Cpu, &mut seed::rng(0, "small")).unwrap();
     small.next_logits(&[1], &single(1), &mut other).unwrap();
     refused(cache.append(other), &["caches of 2 and of 1 layers"]);
-    refused(small.next_logits(&[1], &cache.step(), &mut cache), &["another model"]);
+    refused(small.next_logits(&[1], &cache.step(), &mut cache), &["2 layers for 1", "another model"]);
 }
 
 #[test]

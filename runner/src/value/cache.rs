@@ -83,6 +83,9 @@ impl Cache {
     }
 }
 
+const OTHER: &str =
+    "it is of another model, or a pass that failed has left it unfinished; begin with a new one";
+
 /// A forward pass over the rows that `layout` adds to the sequences of a cache.
 pub(crate) struct Pass<'a> {
     cache: RefCell<&'a mut Cache>,
@@ -93,10 +96,14 @@ pub(crate) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
+    /// A pass of a model with so many `layers`.
+    ///
     /// # Errors
     /// `layout` does not go on where the cache ends: span i must be behind all rows of its
-    /// sequence i, or no sequence be held and none be behind any.
-    pub(crate) fn new(cache: &'a mut Cache, layout: &Layout) -> Result<Self> {
+    /// sequence i, or no sequence be held and none be behind any. A cache with other layers.
+    pub(crate) fn new(cache: &'a mut Cache, layout: &Layout, layers: usize) -> Result<Self> {
+        let held = cache.layers.len();
+        ensure!(held == 0 || held == layers, "a cache of {held} layers for {layers}: {OTHER}");
         let spans = layout.spans();
         if let Some(i) = spans.iter().position(|span| span.parent.is_some()) {
             bail!("span {i} shares its prompt, which a cache cannot: give it a sequence of its own")
@@ -200,8 +207,7 @@ impl Value for Cached<'_, '_> {
         let fits = |(past, span): (&Past, &super::Span)| past.len == span.past;
         ensure!(
             pasts.len() == layout.spans().len() && pasts.iter().zip(layout.spans()).all(fits),
-            "the cache holds other rows in layer {layer} than in the first: \
-             a pass that failed has left it unfinished, or it is of another model; begin with a new one"
+            "the cache holds other rows in layer {layer} than in the first: {OTHER}"
         );
         Ok(self.with(if fused(&[&self.tensor]) {
             attention::cached(&self.tensor, a, layout, pasts)?

@@ -133,7 +133,7 @@ fn in_passes(a: &Attention, sequences: &[Tensor; 2], passes: &[[usize; 2]]) -> [
             rows.push(sequences[i].narrow(0, done[i], lens[i]).unwrap());
             done[i] += lens[i];
         }
-        let pass = Pass::new(&mut cache, &layout).unwrap();
+        let pass = Pass::new(&mut cache, &layout, 1).unwrap();
         let out = pass.value(Tensor::cat(&rows, 0).unwrap()).attention(a, &layout).unwrap();
         for i in 0..2 {
             parts[i].push(out.primal().narrow(0, layout.spans()[i].start, lens[i]).unwrap());
@@ -245,7 +245,7 @@ fn refusals_say_what_was_found_and_expected() {
     refused(qkv.attention(&toy.attention, &behind), &["span 0", "7 cached rows", "no cache"]);
     let mut cache = Cache::new();
     let whole = Layout::single(2).unwrap();
-    Pass::new(&mut cache, &whole).unwrap().value(qkv.clone()).attention(&toy.attention, &whole).unwrap();
+    Pass::new(&mut cache, &whole, 1).unwrap().value(qkv.clone()).attention(&toy.attention, &whole).unwrap();
     // Another number type, another shape of heads.
     let step = cache.step();
     let row = |x: Tensor| x.narrow(0, 0, 1).unwrap();
@@ -253,7 +253,7 @@ fn refusals_say_what_was_found_and_expected() {
         (row(qkv.to_dtype(DType::F64).unwrap()), toy.attention.clone()),
         (row(qkv.clone()), Attention { head_dim: 2, heads: 12, ..toy.attention.clone() }),
     ] {
-        let pass = Pass::new(&mut cache, &step).unwrap();
+        let pass = Pass::new(&mut cache, &step, 1).unwrap();
         let result = pass.value(row).attention(&a, &step);
         refused(result.map(|x| x.primal().clone()), &["cache of another model"]);
     }
