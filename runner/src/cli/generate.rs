@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// Continue prompts with a model folder; one JSON line `{"prompt", "response"}` each.
 ///
@@ -96,9 +97,12 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         prompts.iter().zip(&ids).map(|((stream, _), ids)| Prompt { ids, stream: *stream }).collect();
     check(&model, &tokenized, &sampling)?;
     let mut writer = args.out.as_deref().map(JsonlWriter::create).transpose()?;
-    let mut written = 0;
+    let (mut written, mut tokens, mut seconds) = (0, 0, 0.0);
     for (batch, prompts) in tokenized.chunks(BATCH).zip(prompts.chunks(BATCH)) {
+        let started = Instant::now();
         let answers = generate(&model, batch, &stop, &sampling)?;
+        seconds += started.elapsed().as_secs_f64();
+        tokens += answers.iter().map(Vec::len).sum::<usize>();
         let rows = prompts
             .iter()
             .zip(&answers)
@@ -113,6 +117,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
             progress.say(&format!("{written} of {} responses in {}", ids.len(), path.display()));
         }
     }
+    progress.say(&format!("{tokens} tokens in {seconds:.3} s, {:.0} a second", tokens as f64 / seconds));
     Ok(())
 }
 
