@@ -87,7 +87,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Decompose(args) => decompose::run(&args, &progress),
         Verb::Kernel(args) => kernel::run(&args, &progress),
         Verb::Triage(args) => triage::run(&args, &progress),
-        Verb::Generate(args) => generate::run(&args),
+        Verb::Generate(args) => generate::run(&args, &progress),
         Verb::Report(args) => report::run(&args, &progress),
         Verb::ImportCurves(args) => import_curves::run(&args, &progress),
         Verb::Selftest(args) => selftest::run(&args),
