@@ -17,8 +17,7 @@ pub struct Monitor {
     /// Action `mitigate` adds this times the mean NLL of y⁺ to a preference loss (RPO). 1 by default,
     /// the weight of the paper that proposed it.
     pub anchor: f64,
-    /// Probed prompts that are answered greedily at each probe of a finetuning stage; 0 for none. The
-    /// default is few because every token recomputes its sequence.
+    /// Probed prompts that are answered greedily at each probe of a finetuning stage; 0 for none.
     pub answers: usize,
     /// Longest such answer in tokens: enough for a loop to show.
     pub answer_tokens: usize,
