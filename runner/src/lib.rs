@@ -6,6 +6,7 @@ pub mod data;
 pub mod demo;
 pub mod device;
 pub mod dynamics;
+pub mod files;
 pub mod generate;
 pub mod model;
 pub mod monitor;

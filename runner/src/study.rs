@@ -7,6 +7,7 @@ use crate::data::{
     Tokenizer,
 };
 use crate::dynamics::gauge::Gauge;
+use crate::files::{self, Lock};
 use crate::generate;
 use crate::model::{Model, ModelConfig};
 use crate::monitor::{Moment, Monitor, Watched};
@@ -83,6 +84,8 @@ struct Run<'a> {
     gauge: Option<JsonlWriter>,
     /// Answers and alarms, where the monitor is on.
     watch: Option<[JsonlWriter; 2]>,
+    /// Held while the run lives.
+    _lock: Lock,
 }
 
 impl<'a> Run<'a> {
@@ -108,6 +111,10 @@ impl<'a> Run<'a> {
 
         std::fs::create_dir_all(&study.output)
             .with_context(|| format!("cannot create the output folder {}", study.output.display()))?;
+        let lock = Lock::take(&study.output)?;
+        if !lock.held {
+            progress.say("this file system has no locks: do not start a second run in the same folder");
+        }
         let metrics = JsonlWriter::create(&study.output.join(record::METRICS))?;
         let rows = JsonlWriter::create(&study.output.join(record::PROBES))?;
         let gauge = match study.dynamics.every_steps {
@@ -121,8 +128,7 @@ impl<'a> Run<'a> {
             ]),
             false => None,
         };
-        let config = study.output.join(CONFIG);
-        std::fs::write(&config, study.to_toml()?).with_context(|| format!("writing {}", config.display()))?;
+        files::write(&study.output.join(CONFIG), study.to_toml()?.as_bytes())?;
 
         let manifest = Manifest {
             schema: record::SCHEMA_VERSION,
@@ -160,6 +166,7 @@ impl<'a> Run<'a> {
             rows,
             gauge,
             watch,
+            _lock: lock,
         })
     }
 

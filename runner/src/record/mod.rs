@@ -24,6 +24,7 @@ pub use dynamics::{
     TriageRow,
 };
 
+use crate::files;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs::{File, OpenOptions};
@@ -307,11 +308,8 @@ pub fn read_manifest(run: &Path) -> Result<Manifest> {
 /// # Errors
 /// A failed write.
 pub fn write_manifest(run: &Path, manifest: &Manifest) -> Result<()> {
-    let path = run.join(MANIFEST);
-    let temporary = run.join(format!("{MANIFEST}.tmp"));
     let text = serde_json::to_string_pretty(manifest)? + "\n";
-    std::fs::write(&temporary, text).with_context(|| format!("writing {}", temporary.display()))?;
-    std::fs::rename(&temporary, &path).with_context(|| format!("writing {}", path.display()))
+    files::write(&run.join(MANIFEST), text.as_bytes())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! disk under a hash of everything that they depend on.
 
 use super::{Example, Loss};
+use crate::files;
 use crate::model::Model;
 use crate::objective::Preference;
 use crate::score::{self, Item};
@@ -43,10 +44,7 @@ pub fn reference_log_probs(
     let logps = pair_log_probs(reference, preference, examples)?;
     let file = CacheFile { version: VERSION, key, logps };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let temporary = path.with_extension("json.tmp");
-    std::fs::write(&temporary, serde_json::to_vec(&file)?)
-        .and_then(|()| std::fs::rename(&temporary, &path))
-        .with_context(|| format!("writing {}", path.display()))?;
+    files::write(&path, &serde_json::to_vec(&file)?)?;
     Ok((file.logps, false))
 }
 
