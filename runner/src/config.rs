@@ -2,10 +2,13 @@
 //! default is written out in the copy that is saved with the run, and the
 //! names that TRL's users know are accepted as aliases.
 
+mod checkpoints;
 mod monitor;
 
+pub use checkpoints::{Checkpoints, changes};
 pub use monitor::{Limits, Monitor};
 
+use crate::checkpoint;
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use crate::objective::{PairLoss, Preference};
 use anyhow::{Context, Result, bail};
@@ -25,7 +28,7 @@ pub struct Study {
     /// Seed of every random choice.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// Folder that receives records, models and the report; it must not hold a run yet.
+    /// Folder that receives records, models and the report; it must not hold a run yet, unless that run is continued.
     #[serde(alias = "output_dir")]
     pub output: PathBuf,
     /// `cpu`, `cuda` or `cuda:N`.
@@ -48,6 +51,9 @@ pub struct Study {
     /// What the monitor looks for, and what it does then.
     #[serde(default)]
     pub monitor: Monitor,
+    /// When checkpoints are written, and how many are kept.
+    #[serde(default)]
+    pub checkpoints: Checkpoints,
     /// Folder of the cached reference log-probabilities; by default `ldyn-cache` beside `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -824,6 +830,9 @@ impl Stage {
         }
         if self.name.contains(['/', '\\']) || self.name.starts_with('.') {
             bail!("name = {:?}: it becomes a folder, so no slashes and no leading dot", self.name)
+        }
+        if self.name == checkpoint::FOLDER {
+            bail!("name = {:?}: the folder of that name is for checkpoints, choose another", self.name)
         }
         self.complete_parameters()?;
         if self.reduction == Reduction::TokenMean && !self.is_pretrain() && self.objective != "sft" {

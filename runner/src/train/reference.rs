@@ -82,11 +82,22 @@ fn key(reference: &Model, preference: &Preference, examples: &[Example]) -> Resu
     if let Some(ld) = preference.ld {
         hash.update(format!("{ld:?}"));
     }
+    add_ids(&mut hash, examples);
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+/// SHA-256 over the token ids of the examples in order, hexadecimal.
+pub fn hash(examples: &[Example]) -> String {
+    let mut hash = Sha256::new();
+    add_ids(&mut hash, examples);
+    format!("{:x}", hash.finalize())
+}
+
+fn add_ids(hash: &mut Sha256, examples: &[Example]) {
     for ids in examples.iter().flat_map(|e| std::iter::once(&e.prompt).chain(&e.responses)) {
         hash.update((ids.len() as u64).to_le_bytes());
         ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
     }
-    Ok(format!("{:x}", hash.finalize()))
 }
 
 fn read(path: &PathBuf, key: &str, n: usize) -> Result<Vec<[f64; 2]>> {
