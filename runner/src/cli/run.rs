@@ -25,8 +25,8 @@ pub(super) struct Args {
 pub(super) struct Resume {
     /// Go on with the run in the output folder from its newest good checkpoint, or from the one that is named;
     /// a run that has none yet starts over. The rest of the command line as it was.
-    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    resume: Option<PathBuf>,
+    #[arg(long, value_name = "CHECKPOINT", require_equals = true)]
+    resume: Option<Option<PathBuf>>,
 }
 
 impl Resume {
@@ -38,8 +38,8 @@ impl Resume {
     fn begin(&self) -> Begin {
         match &self.resume {
             None => Begin::New,
-            Some(newest) if newest.as_os_str().is_empty() => Begin::Newest,
-            Some(checkpoint) => Begin::Checkpoint(checkpoint.clone()),
+            Some(None) => Begin::Newest,
+            Some(Some(checkpoint)) => Begin::Checkpoint(checkpoint.clone()),
         }
     }
 }

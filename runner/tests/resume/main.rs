@@ -174,7 +174,7 @@ fn a_folder_that_cannot_be_written_to_is_named() {
 #[test]
 #[ignore = "takes minutes"]
 fn every_fault_many_times() {
-    let times = std::env::var("LDYN_TIMES").map_or(100, |n| n.parse().unwrap());
+    let times: usize = std::env::var("LDYN_TIMES").map_or(100, |n| n.parse().unwrap());
     let seconds = whole_run().1;
     println!("a run in one go: {seconds:.1} s");
     println!("{:45} {:>5} {:>7} {:>9} {:>15}", "kind", "times", "skipped", "runs lost", "bytes differing");
