@@ -8,9 +8,9 @@ mod monitor;
 pub use checkpoints::{Checkpoints, changes};
 pub use monitor::{Limits, Monitor};
 
-use crate::checkpoint;
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use crate::objective::{PairLoss, Preference};
+use crate::record::CHECKPOINTS;
 use anyhow::{Context, Result, bail};
 use candle_core::DType;
 use ldyn_core::loss::{Divergence, LengthDesensitised, Parameters};
@@ -831,7 +831,7 @@ impl Stage {
         if self.name.contains(['/', '\\']) || self.name.starts_with('.') {
             bail!("name = {:?}: it becomes a folder, so no slashes and no leading dot", self.name)
         }
-        if self.name == checkpoint::FOLDER {
+        if self.name == CHECKPOINTS {
             bail!("name = {:?}: the folder of that name is for checkpoints, choose another", self.name)
         }
         self.complete_parameters()?;

@@ -13,7 +13,7 @@
 
 mod store;
 
-pub use store::{FOLDER, list, load, prune, save};
+pub use store::{list, load, prune, save};
 
 use crate::config::Study;
 use crate::model::Model;

@@ -3,15 +3,13 @@
 use super::{Checkpoint, State, VERSION};
 use crate::files;
 use crate::model::write_tensors;
+use crate::record::CHECKPOINTS;
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor, safetensors};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Folder of the checkpoints in a run folder.
-pub const FOLDER: &str = "checkpoints";
 
 const STATE: &str = "state.json";
 const TENSORS: &str = "tensors.safetensors";
@@ -22,7 +20,7 @@ const SUMS: &str = "SHA256SUMS";
 /// # Errors
 /// A failed write, such as a full disk; nothing of it is left then.
 pub fn save(run: &Path, state: &State, tensors: Vec<(String, Tensor)>) -> Result<PathBuf> {
-    let folder = run.join(FOLDER).join(state.name());
+    let folder = run.join(CHECKPOINTS).join(state.name());
     // One of the same moment, from before the run was continued, says the same.
     files::remove_folder(&folder)?;
     let written = files::write_folder(&folder, |partial| {
@@ -31,7 +29,12 @@ pub fn save(run: &Path, state: &State, tensors: Vec<(String, Tensor)>) -> Result
         write_tensors(&partial.join(TENSORS), tensors, None)?;
         Ok(fs::write(partial.join(SUMS), sums(partial)?)?)
     });
-    written.with_context(|| format!("cannot write the checkpoint {}", folder.display()))?;
+    written.with_context(|| {
+        format!(
+            "cannot write the checkpoint {}; the run can go on from the one before with --resume",
+            folder.display()
+        )
+    })?;
     Ok(folder)
 }
 
@@ -64,7 +67,7 @@ pub fn load(folder: &Path, device: &Device) -> Result<Checkpoint> {
 /// # Errors
 /// A folder that cannot be read.
 pub fn list(run: &Path) -> Result<Vec<PathBuf>> {
-    let folder = run.join(FOLDER);
+    let folder = run.join(CHECKPOINTS);
     let context = || format!("cannot read {}", folder.display());
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

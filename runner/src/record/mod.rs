@@ -52,6 +52,9 @@ pub const ANSWERS: &str = "answers.jsonl";
 /// File name of the [`AlarmRow`] rows.
 pub const ALARMS: &str = "alarms.jsonl";
 
+/// Folder of the checkpoints: see [`crate::checkpoint`].
+pub const CHECKPOINTS: &str = "checkpoints";
+
 /// What a run is: enough to say what its numbers mean and to repeat it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

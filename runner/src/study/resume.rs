@@ -6,7 +6,7 @@ use crate::config::{self, Study};
 use crate::files;
 use crate::model;
 use crate::progress::Progress;
-use crate::record::{self, Hashes, Lengths};
+use crate::record::{self, CHECKPOINTS, Hashes, Lengths};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use std::path::{Path, PathBuf};
@@ -73,11 +73,11 @@ pub fn find(
         Begin::Checkpoint(folder) => {
             let own = folder.parent().and_then(|p| p.canonicalize().ok());
             ensure!(
-                own.is_some() && own == run.join(checkpoint::FOLDER).canonicalize().ok(),
+                own.is_some() && own == run.join(CHECKPOINTS).canonicalize().ok(),
                 "{} is no checkpoint of the run in {}: name one of {}",
                 folder.display(),
                 run.display(),
-                run.join(checkpoint::FOLDER).display()
+                run.join(CHECKPOINTS).display()
             );
             Some((folder.clone(), read(run, folder, device)?))
         }
@@ -172,6 +172,7 @@ fn refuse_changes(run: &Path, [before, now]: [&Identity; 2], [then, here]: [&Has
 /// checkpoints, and models that were saved later.
 fn cut_back<'a>(run: &Path, checkpoint: &Path, open_stages: impl Iterator<Item = &'a str>) -> Result<()> {
     files::remove_partial(run)?;
+    files::remove_partial(&run.join(CHECKPOINTS))?;
     let name = checkpoint.file_name();
     let all = checkpoint::list(run)?;
     // A checkpoint's name may have been given in another form than it is listed in.

@@ -21,7 +21,7 @@ max_prompt_length = 48
 [probe]
 prompts = 6
 kinds = ["chosen", "chosen_initial", "rejected", "irr_hum"]
-every_examples = 10
+every_examples = 6
 initial_answer_tokens = 6
 [dynamics]
 every_steps = 4
@@ -31,9 +31,11 @@ answers = 5
 answer_tokens = 6
 rate_factor = 0.5
 [monitor.actions]
-unsure-of-everything = "lower_rate"
-chosen-displaced = "mitigate"
+degenerate = "mitigate"
 prediction-off = "lower_rate"
+[monitor.limits]
+r2 = 1.0
+windows = 2
 [checkpoints]
 save_steps = 3
 [[stages]]
@@ -56,6 +58,7 @@ warmup_steps = 2
 [[stages]]
 objective = "dpo"
 beta = 0.5
+epochs = 2.0
 batch_size = 2
 learning_rate = 2e-2
 warmup_steps = 1
@@ -73,7 +76,7 @@ const SHAPE: &str = r#"{
 pub fn base() -> &'static Path {
     static BASE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let made = BASE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempdir();
         ldyn::demo::materialise(folder.path(), 1, ldyn::demo::Start::Pretraining).unwrap();
         fs::write(folder.path().join("shape/config.json"), SHAPE).unwrap();
         let study = STUDY.replace("BASE", folder.path().to_str().unwrap());
@@ -83,12 +86,17 @@ pub fn base() -> &'static Path {
     made.path()
 }
 
+/// A folder that is removed with the build, if not before: what is made once for all tests stays.
+fn tempdir() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
 /// A folder in which a run happens in `run/`.
 pub struct Place(tempfile::TempDir);
 
 impl Place {
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self(tempdir())
     }
 
     /// A place with a copy of everything that lies in this one.
@@ -179,17 +187,25 @@ pub fn whole_run() -> &'static (Place, f64) {
     })
 }
 
-/// A run that SIGTERM ended in its last stage, with two checkpoints; made once.
+/// A run that ended some steps after a checkpoint in its last stage, when every action had been taken; made
+/// once. It has that checkpoint and the one before.
 pub fn interrupted_run() -> &'static Place {
     static INTERRUPTED: OnceLock<Place> = OnceLock::new();
     INTERRUPTED.get_or_init(|| {
         let place = Place::new();
-        let mut child = place.start(&[]);
-        let in_the_last_stage = || place.checkpoints().iter().any(|c| c.ends_with("03-dpo-000003"));
-        assert!(wait_until(&mut child, in_the_last_stage));
-        signal(&child, "TERM");
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(143), "{}", said(&output));
+        place.succeeds(&["--set", "checkpoints.save_total_limit=0"]);
+        for checkpoint in place.checkpoints() {
+            if !["03-dpo-000012", "03-dpo-000015"].iter().any(|kept| checkpoint.ends_with(kept)) {
+                fs::remove_dir_all(checkpoint).unwrap();
+            }
+        }
+        let alarms = fs::read_to_string(place.run().join("alarms.jsonl")).unwrap();
+        let taken = |action: &str| {
+            let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+            let mut rows = alarms.lines().map(row);
+            rows.any(|a| a["stage"] == "dpo" && a["action"] == action && a["step"].as_u64() < Some(12))
+        };
+        assert!(taken("lower_rate") && taken("mitigate"), "{alarms}");
         place
     })
 }
