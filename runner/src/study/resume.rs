@@ -186,3 +186,29 @@ fn cut_back<'a>(run: &Path, checkpoint: &Path, open_stages: impl Iterator<Item =
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_later_than_the_checkpoint_goes_and_the_rest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        let checkpoints = ["01-a-000003", "01-a-end", "02-b-000003", ".02-b-000006.partial"];
+        let made = checkpoints.map(|name| format!("{CHECKPOINTS}/{name}"));
+        for name in made.iter().map(String::as_str).chain(["a", "b", ".b.partial", "mine"]) {
+            fs::create_dir_all(run.join(name)).unwrap();
+            fs::write(run.join(name).join(model::CONFIG), "{}").unwrap();
+        }
+        cut_back(run, &run.join(CHECKPOINTS).join("01-a-end"), ["b", "c"].into_iter()).unwrap();
+        let names = |folder: &Path| {
+            let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(run), ["a", CHECKPOINTS, "mine"]);
+        assert_eq!(names(&run.join(CHECKPOINTS)), ["01-a-000003", "01-a-end"]);
+    }
+}

@@ -16,6 +16,7 @@ pub enum Fault {
     Interrupt,
     Terminate,
     TornRecords,
+    LostRecords,
     CutCheckpoint,
     FlippedBit,
     FileTooLarge,
@@ -61,11 +62,12 @@ impl Outcome {
 }
 
 impl Fault {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Kill,
         Self::Interrupt,
         Self::Terminate,
         Self::TornRecords,
+        Self::LostRecords,
         Self::CutCheckpoint,
         Self::FlippedBit,
         Self::FileTooLarge,
@@ -80,6 +82,7 @@ impl Fault {
             Self::Interrupt => "SIGINT at a random moment",
             Self::Terminate => "SIGTERM at a random moment",
             Self::TornRecords => "torn last lines after SIGKILL",
+            Self::LostRecords => "records shorter than the newest checkpoint",
             Self::CutCheckpoint => "newest checkpoint cut at a random byte",
             Self::FlippedBit => "newest checkpoint with a random bit flipped",
             Self::FileTooLarge => "write fails at a file size (RLIMIT_FSIZE)",
@@ -96,6 +99,7 @@ impl Fault {
             Self::Interrupt => killed(rng, "INT"),
             Self::Terminate => killed(rng, "TERM"),
             Self::TornRecords => torn(rng),
+            Self::LostRecords => lost(rng),
             Self::CutCheckpoint | Self::FlippedBit => damaged(self, rng),
             Self::FileTooLarge => too_large(rng),
             Self::FullDisk => full_disk(rng),
@@ -136,6 +140,20 @@ fn torn(rng: &mut ChaCha8Rng) -> Outcome {
         OpenOptions::new().append(true).open(&path).unwrap().write_all(rows.as_bytes()).unwrap();
     }
     Outcome::of(&place, &place.command(&["--resume"]).output().unwrap())
+}
+
+/// A record file that lost what was written last, as a power cut may leave it.
+fn lost(rng: &mut ChaCha8Rng) -> Outcome {
+    let place = interrupted_run().copy();
+    let [before, newest] = [0, 1].map(|i| place.state(i).lengths);
+    let name = ["metrics.jsonl", "probes.jsonl"][rng.random_range(0..2)];
+    let length = rng.random_range(before[name]..newest[name]);
+    OpenOptions::new().write(true).open(place.run().join(name)).unwrap().set_len(length).unwrap();
+    let output = place.command(&["--resume"]).output().unwrap();
+    if !said(&output).contains("does not fit the records") {
+        return Outcome::lost(format!("{name} was cut, and nothing was said: {}", said(&output)));
+    }
+    Outcome::of(&place, &output)
 }
 
 fn damaged(fault: Fault, rng: &mut ChaCha8Rng) -> Outcome {

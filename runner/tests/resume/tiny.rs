@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -118,6 +118,11 @@ impl Place {
         ldyn::checkpoint::list(&self.run()).unwrap()
     }
 
+    /// What a checkpoint says, by its place in the list.
+    pub fn state(&self, checkpoint: usize) -> ldyn::checkpoint::State {
+        ldyn::checkpoint::load(&self.checkpoints()[checkpoint], &candle_core::Device::Cpu).unwrap().state
+    }
+
     /// `ldyn run` on the study, with further arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ldyn"));
@@ -162,8 +167,7 @@ pub fn signal(child: &Child, name: &str) {
 
 /// Waits until `reached` or the child has ended; whether it was reached.
 pub fn wait_until(child: &mut Child, reached: impl Fn() -> bool) -> bool {
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(300) {
+    loop {
         if reached() {
             return true;
         }
@@ -172,7 +176,13 @@ pub fn wait_until(child: &mut Child, reached: impl Fn() -> bool) -> bool {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    panic!("waited for five minutes")
+}
+
+/// The child's status, if it ends within `limit`.
+pub fn wait_for(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let started = Instant::now();
+    wait_until(child, || started.elapsed() > limit);
+    child.try_wait().unwrap()
 }
 
 /// A run that was never interrupted, made once, and the seconds that it took.
@@ -187,18 +197,29 @@ pub fn whole_run() -> &'static (Place, f64) {
     })
 }
 
-/// A run that ended some steps after a checkpoint in its last stage, when every action had been taken; made
-/// once. It has that checkpoint and the one before.
+/// A run in one go that kept all its checkpoints; made once.
+pub fn run_with_all_checkpoints() -> &'static Place {
+    static KEPT: OnceLock<Place> = OnceLock::new();
+    KEPT.get_or_init(|| {
+        let place = Place::new();
+        place.succeeds(&["--set", "checkpoints.save_total_limit=0"]);
+        place
+    })
+}
+
+/// A run as if it had ended some steps after a checkpoint in its last stage, when every action had been taken;
+/// made once. It has that checkpoint and the one before.
 pub fn interrupted_run() -> &'static Place {
     static INTERRUPTED: OnceLock<Place> = OnceLock::new();
     INTERRUPTED.get_or_init(|| {
-        let place = Place::new();
-        place.succeeds(&["--set", "checkpoints.save_total_limit=0"]);
+        let place = run_with_all_checkpoints().copy();
         for checkpoint in place.checkpoints() {
             if !["03-dpo-000012", "03-dpo-000015"].iter().any(|kept| checkpoint.ends_with(kept)) {
                 fs::remove_dir_all(checkpoint).unwrap();
             }
         }
+        let newest = place.state(1);
+        ldyn::record::write_manifest(&place.run(), &newest.manifest).unwrap();
         let alarms = fs::read_to_string(place.run().join("alarms.jsonl")).unwrap();
         let taken = |action: &str| {
             let row = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
@@ -269,8 +290,8 @@ fn without_seconds(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(map) => map.iter_mut().for_each(|(key, value)| match key.as_str() {
             "train_seconds" | "probe_seconds" => *value = 0.into(),
-            // As many digits as the seconds have.
-            "lengths" => *value = 0.into(),
+            // The lengths count the digits of the seconds; how many checkpoints are kept is free.
+            "lengths" | "checkpoints" => *value = 0.into(),
             _ => without_seconds(value),
         }),
         serde_json::Value::Array(values) => values.iter_mut().for_each(without_seconds),
