@@ -173,7 +173,36 @@ Section Adaptation.
     rewrite M, S, W. ring.
   Qed.
 
+  (** Some direction attains it: 1 − Vπ, and e_0 − e_1 where π is uniform. *)
+  Lemma operator_norm_reached : (2 <= n)%nat ->
+    exists v, 0 < norm_sq n v /\ norm_sq n (adapt n p v) = INR n * norm_sq n p * norm_sq n v.
+  Proof.
+    intro H2. set (w := fun i => 1 - INR n * p i).
+    destruct (norm_sq_nonneg n w) as [P|Z].
+    - exists w. split; [exact P | exact operator_norm_attained].
+    - assert (U : forall i, (i < n)%nat -> INR n * p i = 1).
+      { intros i Hi. pose proof (sum_ge_term n (fun i => w i * w i) i Hi (fun j _ => Rle_0_sqr (w j))) as G.
+        change (sum n (fun i => w i * w i)) with (norm_sq n w) in G. rewrite <- Z in G.
+        unfold w in G. nra. }
+      exists (fun i => ind i 0 - ind i 1).
+      assert (S : forall f, sum n (fun i => f i * (ind i 0 - ind i 1)) = f 0%nat - f 1%nat).
+      { intro f. rewrite (sum_ext n _ (fun i => ind i 0 * f i - ind i 1 * f i)) by (intros; ring).
+        now rewrite sum_minus, !sum_ind by lia. }
+      assert (Q : norm_sq n (fun i => ind i 0 - ind i 1) = 2).
+      { unfold norm_sq. rewrite S. unfold ind. cbn. lra. }
+      split; [lra|]. rewrite norm_adapt, Q. unfold mean. rewrite S.
+      assert (N : INR n * norm_sq n p = 1).
+      { unfold norm_sq. rewrite <- sum_scal, (sum_ext n _ p); [exact (dist_sum n p Hp)|].
+        intros i Hi. rewrite <- Rmult_assoc, U by assumption. ring. }
+      assert (0 < INR n) by (apply lt_0_INR; lia).
+      assert (E : p 0%nat = p 1%nat) by (apply (Rmult_eq_reg_l (INR n)); [rewrite !U by lia; reflexivity | lra]).
+      rewrite N, E. ring.
+  Qed.
+
   (** ** The Jacobian of the softmax, diag(π)·A (paper: App. B.1; its diagonal is π_i(1 − π_i)) *)
+
+  Lemma jacobian_diagonal : forall i, p i * adaptation p i i = p i * (1 - p i).
+  Proof. intro i. unfold adaptation. now rewrite ind_same. Qed.
 
   Lemma jacobian_symmetric : forall i j, p i * adaptation p i j = p j * adaptation p j i.
   Proof.

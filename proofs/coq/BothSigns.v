@@ -12,7 +12,11 @@ Open Scope R_scope.
 Definition both_signs (p : nat -> R) (a b : nat) (wp wm s : R) (i : nat) : R :=
   s * (wp * (ind i a - p i) - wm * (ind i b - p i)).
 
-(** The change in the context of y⁻: π⁺ and π⁻ are the two contexts' distributions. *)
+(** The change in the context of y⁺: π⁺ and π⁻ are the two contexts' distributions. *)
+Definition overlapping_chosen (pp pm : nat -> R) (a b : nat) (rho s : R) (i : nat) : R :=
+  s * (ind i a - pp i - rho * (ind i b - pm i)).
+
+(** The change in the context of y⁻. *)
 Definition overlapping (pp pm : nat -> R) (a b : nat) (rho s : R) (i : nat) : R :=
   s * (rho * (ind i a - pp i) - (ind i b - pm i)).
 
@@ -20,6 +24,79 @@ Definition overlapping (pp pm : nat -> R) (a b : nat) (rho s : R) (i : nat) : R 
 Lemma equal_weights_cancel : forall p a b w s i,
   both_signs p a b w w s i = s * w * (ind i a - ind i b).
 Proof. intros. unfold both_signs. ring. Qed.
+
+(** On the logits: α is the ratio of the softmaxes of the moved logits and z. *)
+Lemma pair_of_logits : forall n z a b wp wm s i, (0 < n)%nat ->
+  softmax n (fun j => z j + both_signs (softmax n z) a b wp wm s j) i
+  = softmax n z i * growth n (softmax n z) (both_signs (softmax n z) a b wp wm s) i.
+Proof. intros. now apply softmax_moved. Qed.
+
+(** Any weights: log-odds among third labels move by the difference of the weights. *)
+Lemma pair_odds : forall n p a b wp wm s i j, distribution n p -> (i < n)%nat -> (j < n)%nat ->
+  i <> a -> i <> b -> j <> a -> j <> b ->
+  ln (after n p (both_signs p a b wp wm s) i / after n p (both_signs p a b wp wm s) j) - ln (p i / p j)
+  = - (s * (wp - wm) * (p i - p j)).
+Proof.
+  intros n p a b wp wm s i j Hp Hi Hj Ia Ib Ja Jb. rewrite (odds_after n p Hp) by assumption.
+  unfold both_signs. rewrite !ind_other by assumption. ring.
+Qed.
+
+Section Weights.
+  Variables (n : nat) (p : nat -> R) (a b : nat) (wp wm s : R).
+  Hypothesis Hp : distribution n p.
+  Hypothesis Ha : (a < n)%nat.
+  Hypothesis Hb : (b < n)%nat.
+  Hypothesis Hab : a <> b.
+  Hypothesis Hs : 0 < s.
+
+  Let d := both_signs p a b wp wm s.
+
+  (** Where y⁺ is pulled at least as hard as y⁻ it is pushed up most, … *)
+  Lemma chosen_highest : 0 <= wm <= wp -> 0 < wp -> forall i, (i < n)%nat -> i <> a -> d i < d a.
+  Proof.
+    intros L P i Hi N. unfold d, both_signs. rewrite ind_same, (ind_other a b), (ind_other i a) by assumption.
+    apply Rmult_lt_compat_l; [assumption|].
+    pose proof (dist_le_1 n p Hp a Ha). pose proof (dist_pos n p Hp i Hi).
+    assert ((wp - wm) * (p a - p i) < wp).
+    { destruct (Req_dec wp wm) as [E|D]; [subst wm; lra|].
+      apply Rlt_le_trans with ((wp - wm) * 1); [apply Rmult_lt_compat_l; lra | lra]. }
+    destruct (ind_cases i b) as [[_ I]|[_ I]]; rewrite I; lra.
+  Qed.
+
+  Lemma chosen_rises : 0 <= wm <= wp -> 0 < wp -> 1 < growth n p d a.
+  Proof.
+    intros L P. apply (largest_rises n p Hp d a b Hb).
+    - intros i Hi. destruct (Nat.eq_dec i a) as [E|N]; [subst; lra | apply Rlt_le; now apply chosen_highest].
+    - apply chosen_highest; auto.
+  Qed.
+
+  Lemma chosen_rises_most : 0 <= wm <= wp -> 0 < wp -> forall i, (i < n)%nat -> i <> a ->
+    growth n p d i < growth n p d a.
+  Proof. intros. apply (growth_lt n p Hp d). now apply chosen_highest. Qed.
+
+  (** … and where y⁻ is, it is pushed down most. *)
+  Lemma rejected_lowest_by_weight : 0 <= wp <= wm -> 0 < wm -> forall i, (i < n)%nat -> i <> b -> d b < d i.
+  Proof.
+    intros L P i Hi N. unfold d, both_signs. rewrite ind_same, (ind_other b a), (ind_other i b) by auto.
+    apply Rmult_lt_compat_l; [assumption|].
+    pose proof (dist_le_1 n p Hp b Hb). pose proof (dist_pos n p Hp i Hi).
+    assert ((wm - wp) * (p b - p i) < wm).
+    { destruct (Req_dec wm wp) as [E|D]; [subst wm; lra|].
+      apply Rlt_le_trans with ((wm - wp) * 1); [apply Rmult_lt_compat_l; lra | lra]. }
+    destruct (ind_cases i a) as [[_ I]|[_ I]]; rewrite I; lra.
+  Qed.
+
+  Lemma rejected_falls : 0 <= wp <= wm -> 0 < wm -> growth n p d b < 1.
+  Proof.
+    intros L P. apply (smallest_falls n p Hp d b a Ha).
+    - intros i Hi. destruct (Nat.eq_dec i b) as [E|N]; [subst; lra | apply Rlt_le; now apply rejected_lowest_by_weight].
+    - apply rejected_lowest_by_weight; auto.
+  Qed.
+
+  Lemma rejected_falls_most : 0 <= wp <= wm -> 0 < wm -> forall i, (i < n)%nat -> i <> b ->
+    growth n p d b < growth n p d i.
+  Proof. intros. apply (growth_lt n p Hp d). now apply rejected_lowest_by_weight. Qed.
+End Weights.
 
 Section OneContext.
   Variables (n : nat) (p : nat -> R) (a b : nat) (w s : R).
@@ -41,25 +118,6 @@ Section OneContext.
 
   Lemma both_strength : 0 < c.
   Proof. now apply Rmult_lt_0_compat. Qed.
-
-  Lemma both_bounds : forall i, - c <= d i <= c.
-  Proof.
-    intro i. pose proof both_strength. destruct both_at as [A [B C]].
-    destruct (Nat.eq_dec i a) as [E|N]; [subst; lra|].
-    destruct (Nat.eq_dec i b) as [E|M]; [subst; lra|]. rewrite (C i N M). lra.
-  Qed.
-
-  Lemma chosen_rises : 1 < growth n p d a.
-  Proof.
-    pose proof both_strength. destruct both_at as [A [B C]].
-    apply (largest_rises n p Hp d a b Hb); [|lra]. intros i _. pose proof (both_bounds i). lra.
-  Qed.
-
-  Lemma rejected_falls : growth n p d b < 1.
-  Proof.
-    pose proof both_strength. destruct both_at as [A [B C]].
-    apply (smallest_falls n p Hp d b a Ha); [|lra]. intros i _. pose proof (both_bounds i). lra.
-  Qed.
 
   Lemma both_partition :
     partition n p d = 1 + p a * (exp c - 1) - p b * (1 - exp (- c)).
@@ -113,9 +171,15 @@ End OneContext.
 Lemma no_overlap : forall pp pm a b s i, overlapping pp pm a b 0 s i = negative pm b s i.
 Proof. intros. unfold overlapping, negative. ring. Qed.
 
+Lemma no_overlap_chosen : forall pp pm a b s i, overlapping_chosen pp pm a b 0 s i = positive pp a s i.
+Proof. intros. unfold overlapping_chosen, positive. ring. Qed.
+
 (** ρ = 1 and equal distributions: the cancellation of one context. *)
 Lemma full_overlap : forall p a b s i, overlapping p p a b 1 s i = both_signs p a b 1 1 s i.
 Proof. intros. unfold overlapping, both_signs. ring. Qed.
+
+Lemma full_overlap_chosen : forall p a b s i, overlapping_chosen p p a b 1 s i = both_signs p a b 1 1 s i.
+Proof. intros. unfold overlapping_chosen, both_signs. ring. Qed.
 
 (** In between, the residual between third labels is s·(π⁻ − ρπ⁺). *)
 Lemma overlap_residual : forall pp pm a b rho s i, i <> a -> i <> b ->

@@ -191,6 +191,9 @@ Proof.
   replace x with (l * b + (1 - l) * a) by lra. pose proof (exp_convex l b a). lra.
 Qed.
 
+Lemma Rabs_bounds : forall x c, Rabs x <= c -> - c <= x <= c.
+Proof. intros x c H. pose proof (Rle_abs x). pose proof (Rle_abs (- x)). rewrite Rabs_Ropp in H1. lra. Qed.
+
 (** ** Derivatives *)
 
 Lemma dl_val : forall f x l l', derivable_pt_lim f x l -> l = l' -> derivable_pt_lim f x l'.

@@ -12,7 +12,7 @@ Local Open Scope R_scope.
 (** The distribution with the listed probabilities. *)
 Definition listed (l : list R) (i : nat) : R := nth i l 0.
 
-Ltac each_label i Hi := do 6 (destruct i as [|i]; [cbn; try lra; try (exfalso; lia)|]); exfalso; lia.
+Ltac each_label i Hi := do 8 (destruct i as [|i]; [cbn; try lra; try (exfalso; lia)|]); exfalso; lia.
 
 Ltac listed_distribution := split; [intros i Hi; each_label i Hi | cbn; lra].
 
@@ -181,6 +181,72 @@ Proof.
     rewrite !triple_inverse by lra. pose proof (exp_neg_le ((1 - 1/2) * (14/10))).
     pose proof (exp_le_frac ((1 - 1/2) * (2/10))). pose proof (exp_ineq1_le (- ((1 - 99/100) * (14/10)))).
     pose proof (exp_ineq1_le ((1 - 99/100) * (2/10))). lra.
+Qed.
+
+(** Nor is it up to π_y = 1/2, for labels near y*: the others in the proportions (0.4, 0.35, five times 0.05),
+    s = 1/1000, the second at π_y = 0.48 and 1/2. *)
+Definition crowd : nat -> R := listed [200/1000; 175/1000; 25/1000; 25/1000; 25/1000; 25/1000; 25/1000; 500/1000].
+
+Lemma crowd_distribution : distribution 8 crowd.
+Proof. listed_distribution. Qed.
+
+Lemma third_label_turns_below_one_half :
+  negative_growth 8 (reweighted crowd 7 (1/2)) 7 (1/1000) 1
+  < negative_growth 8 (reweighted crowd 7 (48/100)) 7 (1/1000) 1.
+Proof.
+  apply growth_lt_by_rate; try (apply reweighted_distribution; [exact crowd_distribution | lia | lia | lra]);
+    try lia; [lra|].
+  unfold reweighted, crowd. write_out. lra.
+Qed.
+
+(** "The peakier the others, the larger α_{y*}": proportions (0.5, 0.3, 0.2) to the powers 2 and 8, π_y = 1/100,
+    s = 1. *)
+Definition squared : nat -> R :=
+  listed [99/100 * (25/38); 99/100 * (9/38); 99/100 * (4/38); 1/100].
+Definition eighth_power : nat -> R :=
+  listed [99/100 * (390625/397442); 99/100 * (6561/397442); 99/100 * (256/397442); 1/100].
+
+Lemma peakier_gives_runner_up_less :
+  peakier 4 3 squared eighth_power /\ negative_growth 4 eighth_power 3 1 0 < negative_growth 4 squared 3 1 0.
+Proof.
+  split.
+  - split; [reflexivity|].
+    exists (listed [390625/397442 * (38/25); 6561/397442 * (38/9); 256/397442 * (38/4); 0]). split.
+    + intros [|[|[|[|j]]]] Hj N; try lia; unfold squared, eighth_power, listed; cbn [nth]; field.
+    + intros [|[|[|[|i]]]] [|[|[|[|j]]]] Hi Hj Ni Nj; try lia; unfold squared, listed; cbn [nth]; lra.
+  - assert (D2 : distribution 4 squared) by listed_distribution.
+    assert (D8 : distribution 4 eighth_power) by listed_distribution.
+    apply growth_lt_by_inverse; [assumption..|].
+    change (1 / negative_growth 4 squared 3 1 0 < 1 / negative_growth 4 eighth_power 3 1 0).
+    rewrite !inverse_growth_split by (assumption || lia).
+    unfold squared, eighth_power, listed, ind. cbn [sum nth Nat.eqb].
+    replace (1 * (99 / 100 * (390625 / 397442) - 99 / 100 * (390625 / 397442))) with 0 by ring.
+    replace (1 * (99 / 100 * (25 / 38) - 99 / 100 * (25 / 38))) with 0 by ring. rewrite exp_0.
+    replace (1 * (99 / 100 * (9 / 38) - 99 / 100 * (25 / 38))) with (- (1584/3800)) by field.
+    replace (1 * (99 / 100 * (4 / 38) - 99 / 100 * (25 / 38))) with (- (2079/3800)) by field.
+    pose proof (exp_neg_le (1584/3800)). pose proof (exp_neg_le (2079/3800)).
+    pose proof (exp_neg_le (1 * (1 - 1 / 100 + 99 / 100 * (25 / 38)))).
+    pose proof (exp_pos (- (1 * (1 - 1 / 100 + 99 / 100 * (390625 / 397442))))).
+    pose proof (exp_pos (1 * (99 / 100 * (6561 / 397442) - 99 / 100 * (390625 / 397442)))).
+    pose proof (exp_pos (1 * (99 / 100 * (256 / 397442) - 99 / 100 * (390625 / 397442)))). lra.
+Qed.
+
+(** The 1/2 of [transfer_squeeze] is the best: with more, mass moved from y to a label m can raise a third one. *)
+Lemma one_half_is_optimal : forall c, 1 / 2 < c -> exists p q s,
+  distribution 3 p /\ distribution 3 q /\ 0 < s /\ p 0%nat = q 0%nat /\ p 2%nat < q 2%nat /\ q 2%nat <= q 1%nat + c
+  /\ negative_growth 3 q 2 s 0 < negative_growth 3 p 2 s 0.
+Proof.
+  intros c Hc. set (b := Rmin c (3/4)). assert (B : 1 / 2 < b) by (apply Rmin_glb_lt; lra).
+  assert (B1 : b <= c) by apply Rmin_l. assert (B2 : b <= 3/4) by apply Rmin_r. clearbody b.
+  set (u := (b - 1/2) / 4). assert (U : 0 < u) by (unfold u; lra).
+  exists (listed [1/8; (7/8 - b) / 2 + u; (7/8 + b) / 2 - u]), (listed [1/8; (7/8 - b) / 2; (7/8 + b) / 2]), (12 * (u * u)).
+  assert (D : forall v, 0 <= v <= u -> distribution 3 (listed [1/8; (7/8 - b) / 2 + v; (7/8 + b) / 2 - v])).
+  { intros v [V0 V1]. unfold u in V1. listed_distribution. }
+  pose proof (D u ltac:(lra)) as Dp. pose proof (D 0 ltac:(lra)) as Dq. rewrite Rplus_0_r, Rminus_0_r in Dq.
+  assert (S : 0 < u * u) by (now apply Rmult_lt_0_compat).
+  repeat split; try apply Dp; try apply Dq; try lra; try (unfold listed; cbn [nth]; lra).
+  apply growth_lt_by_rate; [assumption | assumption | lia | lia | lia | lra |].
+  write_out. unfold u. lra.
 Qed.
 
 (** "A larger step amplifies every change": (0.45, 0.35, 0.2†), the second label rises at s = 1/5 and
@@ -400,4 +466,49 @@ Proof.
   replace (spread 2%nat - spread 0%nat) with (- 6) by (unfold spread, listed; cbn; lra).
   apply exp_increasing in Z1. apply exp_increasing in Z2. pose proof (exp_pos (- 3)). pose proof (exp_pos (- 6)).
   unfold Rdiv. rewrite !Rmult_1_l. apply Rinv_lt_contravar; [apply Rmult_lt_0_compat; lra | lra].
+Qed.
+
+(** "The rich get richer whatever the optimiser": not in RMSprop's first step, π = (0.6, 0.3, 0.1†). *)
+Definition graded : nat -> R := listed [6/10; 3/10; 1/10].
+
+Lemma graded_distribution : distribution 3 graded.
+Proof. listed_distribution. Qed.
+
+Lemma rmsprop_does_not_enrich : forall s lr a, 0 < s -> 0 < lr -> a < 1 ->
+  graded 1 < graded 0
+  /\ negative_growth 3 graded 2 s 1 < negative_growth 3 graded 2 s 0
+  /\ growth 3 graded (rmsprop_first graded 2 lr a) 1 = growth 3 graded (rmsprop_first graded 2 lr a) 0.
+Proof.
+  intros s lr a Hs Hl Ha. assert (L : graded 1 < graded 0) by (unfold graded, listed; cbn; lra).
+  split; [assumption|]. split.
+  - apply (growth_order 3 graded 2 s graded_distribution Hs); [lia | lia | assumption].
+  - apply (rmsprop_others_rise_alike 3 graded 2 0 lr a graded_distribution); lia || assumption || (split; lia).
+Qed.
+
+(** "y⁻ falls and y⁺ rises in any pair": not with very unequal weights. (0.9, 0.05⁺, 0.05⁻), w = (1, 1/100),
+    s = 1/10, and (0.6, 0.01⁺, 0.39⁻), w = (1/100, 1), s = 1. *)
+Definition rare_chosen : nat -> R := listed [6/10; 1/100; 39/100].
+
+Lemma rare_chosen_distribution : distribution 3 rare_chosen.
+Proof. listed_distribution. Qed.
+
+Lemma unequal_weights_can_fail :
+  1 < growth 3 rare_target (both_signs rare_target 1 2 1 (1/100) (1/10)) 2
+  /\ growth 3 rare_chosen (both_signs rare_chosen 1 2 (1/100) 1 1) 1 < 1.
+Proof.
+  split.
+  - apply div_gt_1; [exact (partition_pos 3 rare_target rare_target_distribution _)|].
+    unfold partition, mean, both_signs, rare_target, listed, ind. cbn [sum nth Nat.eqb].
+    replace (1 / 10 * (1 * (0 - 9 / 10) - 1 / 100 * (0 - 9 / 10))) with (- (891/10000)) by field.
+    replace (1 / 10 * (1 * (1 - 5 / 100) - 1 / 100 * (0 - 5 / 100))) with (9505/100000) by field.
+    replace (1 / 10 * (1 * (0 - 5 / 100) - 1 / 100 * (1 - 5 / 100))) with (- (595/100000)) by field.
+    pose proof (exp_neg_le (891/10000)). pose proof (exp_le_frac (9505/100000)).
+    pose proof (exp_ineq1_le (- (595/100000))). lra.
+  - apply div_lt_1; [exact (partition_pos 3 rare_chosen rare_chosen_distribution _)|].
+    unfold partition, mean, both_signs, rare_chosen, listed, ind. cbn [sum nth Nat.eqb].
+    replace (1 * (1 / 100 * (0 - 6 / 10) - 1 * (0 - 6 / 10))) with (594/1000) by field.
+    replace (1 * (1 / 100 * (1 - 1 / 100) - 1 * (0 - 1 / 100))) with (199/10000) by field.
+    replace (1 * (1 / 100 * (0 - 39 / 100) - 1 * (1 - 39 / 100))) with (- (6139/10000)) by field.
+    pose proof (exp_le_frac (199/10000)). pose proof (exp_ineq1_le (594/1000)).
+    pose proof (exp_ineq1_le (- (6139/10000))). pose proof (exp_pos (199/10000)). lra.
 Qed.

@@ -75,6 +75,26 @@ Section Step.
     ring.
   Qed.
 
+  (** The drift π_i(v_i − ⟨π, v⟩) is within π_y of the replicator's π_i(π_i − ‖π‖²). *)
+  Lemma drift_near_replicator : forall i, (i < n)%nat ->
+    Rabs (p i * (p i - ind i y - mean n p (fun j => p j - ind j y)) - p i * (p i - norm_sq n p)) <= p y.
+  Proof.
+    intros i Hi. rewrite mean_minus, (mean_ind n p y Hy), mean_self.
+    pose proof (dist_pos n p Hp i Hi). pose proof (dist_le_1 n p Hp i Hi). pose proof (dist_pos n p Hp y Hy).
+    apply Rabs_le. destruct (ind_cases i y) as [[E I]|[_ I]]; rewrite I; [subst i; nra | nra].
+  Qed.
+
+  (** H(π′) − H(π), label by label. *)
+  Lemma entropy_change : forall d,
+    entropy n (after n p d) - entropy n p
+    = - sum n (fun i => p i * ((growth n p d i - 1) * ln (p i) + growth n p d i * ln (growth n p d i))).
+  Proof.
+    intro d. unfold entropy, mean.
+    rewrite (sum_ext n (fun i => p i * (_ + _)) (fun i => after n p d i * ln (after n p d i) - p i * ln (p i))).
+    - rewrite sum_minus. ring.
+    - intros i Hi. unfold after. rewrite ln_mult; [ring | now apply (dist_pos n p Hp) | now apply growth_pos].
+  Qed.
+
   (** H(π′) along any d: log Z − E_{π′}(log π + d). *)
   Lemma entropy_after : forall d,
     entropy n (after n p d)
@@ -148,6 +168,18 @@ Section Step.
   Proof.
     intros k l Hk Hl N H. pose proof (log_covariance_pos k l Hk Hl N) as C.
     pose proof (dist_pos n p Hp y Hy). nra.
+  Qed.
+
+  (** … and for any π it does not rise. *)
+  Lemma entropy_derivative_nonpositive : entropy n p <= - ln (p y) ->
+    - (mean n p (fun i => ln (p i) * p i) - mean n p (fun i => ln (p i)) * norm_sq n p)
+       + p y * (ln (p y) + entropy n p) <= 0.
+  Proof.
+    intro H. pose proof (dist_pos n p Hp) as P.
+    pose proof (chebyshev n p Hp (fun i => ln (p i)) p) as C. cbv beta in C. rewrite mean_self in C.
+    enough (mean n p (fun i => ln (p i)) * norm_sq n p <= mean n p (fun i => ln (p i) * p i))
+      by (specialize (P y Hy); nra).
+    apply C. intros i j Hi Hj. rewrite Rmult_comm. apply ln_comonotone; auto.
   Qed.
 
   (** Beyond first order: if −log π_y ≥ H, the entropy falls for every step size.

@@ -46,6 +46,23 @@ Proof.
     specialize (H t Ht D). lra.
 Qed.
 
+(** Where the conditions hold with equality, they still do not move the other way. *)
+Lemma smoothed_runner_up_does_not_fall : forall n p y t eps s, distribution n p -> runner_up n p y t -> 0 < s ->
+  p y - (1 - eps) <= p t -> 1 <= growth n p (smoothed n p y eps s) t.
+Proof.
+  intros n p y t eps s Hp [Ht [D B]] Hs H. apply (largest_does_not_fall n p Hp).
+  intros i Hi. unfold smoothed. apply Rmult_le_compat_l; [lra|]. rewrite (ind_other t y) by assumption.
+  destruct (ind_cases i y) as [[E I]|[N I]]; rewrite I; [subst; lra|]. specialize (B i Hi N). lra.
+Qed.
+
+Lemma smoothed_label_does_not_rise : forall n p y eps s, distribution n p -> 0 < s ->
+  (forall j, (j < n)%nat -> j <> y -> p y <= 1 - eps + p j) -> growth n p (smoothed n p y eps s) y <= 1.
+Proof.
+  intros n p y eps s Hp Hs H. apply (smallest_does_not_rise n p Hp).
+  intros i Hi. unfold smoothed. apply Rmult_le_compat_l; [lra|]. rewrite ind_same.
+  destruct (ind_cases i y) as [[E I]|[N I]]; rewrite I; [subst; lra|]. specialize (H i Hi N). lra.
+Qed.
+
 (** ** Logits and their softmax *)
 
 Lemma softmax_lt : forall n z i j, (0 < n)%nat -> (softmax n z i < softmax n z j <-> z i < z j).
@@ -184,6 +201,64 @@ Section Momentum.
       - apply Rmult_lt_compat_l; [apply Heta|]. now apply momentum_label_slowest. }
     pose proof (Rmult_lt_compat_l _ _ _ Q F). lra.
   Qed.
+
+  (** Every gap of the first order widens, and every label gains on y by at least η(1 + π_i − π_y). *)
+  Lemma momentum_odds : forall t i j, (i < n)%nat -> (j < n)%nat ->
+    ln (P (S t) i / P (S t) j) - ln (P t i / P t j) = eta t * (W (S t) i - W (S t) j).
+  Proof.
+    intros t i j Hi Hj. pose proof (odds_after n (P t) (momentum_distribution t) (fun k => eta t * W (S t) k) i j Hi Hj) as O.
+    unfold after in O. rewrite <- !momentum_step in O. lra.
+  Qed.
+
+  Lemma momentum_gaps_widen : forall t i j, (i < n)%nat -> (j < n)%nat -> i <> y -> j <> y ->
+    softmax n z i < softmax n z j -> ln (P t j / P t i) < ln (P (S t) j / P (S t) i).
+  Proof.
+    intros t i j Hi Hj Ni Nj L. pose proof (momentum_odds t j i Hj Hi) as O.
+    pose proof (proj2 (momentum_order_frozen t i j Hi Hj Ni Nj) L) as Lt.
+    assert (Hn : (0 < n)%nat) by lia. apply (softmax_lt n z i j Hn) in L.
+    destruct (proj1 (momentum_order t i j Ni Nj) L) as [_ V].
+    rewrite !momentum_velocity, !ind_other in O by assumption.
+    assert (mu * W t i <= mu * W t j) by (now apply Rmult_le_compat_l).
+    assert (0 < eta t * (mu * W t j + (P t j - 0) - (mu * W t i + (P t i - 0))))
+      by (apply Rmult_lt_0_compat; [apply Heta | lra]). lra.
+  Qed.
+
+  Lemma momentum_label_at_most_initial : forall t, P t y <= softmax n z y.
+  Proof. induction t; [apply Rle_refl|]. pose proof (momentum_label_falls t). lra. Qed.
+
+  Lemma momentum_odds_against_label : forall t i, (i < n)%nat -> i <> y ->
+    eta t * (1 - softmax n z y) <= eta t * (1 + P t i - P t y)
+    /\ eta t * (1 + P t i - P t y) <= ln (P (S t) i / P (S t) y) - ln (P t i / P t y).
+  Proof.
+    intros t i Hi N. pose proof (momentum_label_at_most_initial t).
+    pose proof (dist_pos n (P t) (momentum_distribution t) i Hi). split.
+    - apply Rmult_le_compat_l; [apply Rlt_le, Heta | lra].
+    - rewrite momentum_odds by assumption. apply Rmult_le_compat_l; [apply Rlt_le, Heta|].
+      rewrite !momentum_velocity, ind_same, ind_other by assumption.
+      destruct (momentum_label_slowest t i Hi N) as [V _].
+      assert (mu * W t y <= mu * W t i) by (now apply Rmult_le_compat_l). lra.
+  Qed.
+
+  (** y falls by the smallest factor, y* rises by the largest. *)
+  Lemma momentum_growth : forall t i, (i < n)%nat ->
+    P (S t) i / P t i = growth n (P t) (fun j => eta t * W (S t) j) i.
+  Proof.
+    intros t i Hi. rewrite momentum_step. pose proof (dist_pos n (P t) (momentum_distribution t) i Hi). field. lra.
+  Qed.
+
+  Lemma momentum_label_falls_most : forall t i, (i < n)%nat -> i <> y -> P (S t) y / P t y < P (S t) i / P t i.
+  Proof.
+    intros t i Hi N. rewrite !momentum_growth by assumption. apply (growth_lt n _ (momentum_distribution t)).
+    apply Rmult_lt_compat_l; [apply Heta | now apply momentum_label_slowest].
+  Qed.
+
+  Lemma momentum_runner_up_rises_most : forall t i, (i < n)%nat -> P (S t) i / P t i <= P (S t) top / P t top.
+  Proof.
+    intros t i Hi. rewrite !momentum_growth by assumption. apply (growth_le n _ (momentum_distribution t)).
+    apply Rmult_le_compat_l; [apply Rlt_le, Heta|].
+    destruct (Nat.eq_dec i y) as [E|N]; [|now apply momentum_top].
+    subst. apply Rlt_le. now apply momentum_label_slowest.
+  Qed.
 End Momentum.
 
 (** ** Weight decay: z ← (1 − κ)z + s·(π − e_y) *)
@@ -201,15 +276,52 @@ Proof.
   assert (s * (softmax n z i - 0) < s * (softmax n z j - 0)) by (apply Rmult_lt_compat_l; lra). lra.
 Qed.
 
-(** At a fixed point the gaps are z_i − z_j = (s/κ)(π_i − π_j): no collapse. *)
-Lemma decay_fixed_point : forall n z y kappa s i j, kappa <> 0 -> i <> y -> j <> y ->
+(** At a fixed point the gaps are z_i − z_j = (s/κ)(v_i − v_j), v = π − e_y. *)
+Lemma decay_fixed_point : forall n z y kappa s i j, kappa <> 0 ->
   decayed n z y kappa s i = z i -> decayed n z y kappa s j = z j ->
-  z i - z j = s / kappa * (softmax n z i - softmax n z j).
+  z i - z j = s / kappa * (softmax n z i - ind i y - (softmax n z j - ind j y)).
 Proof.
-  intros n z y kappa s i j Hk Ni Nj Ei Ej. unfold decayed in *. rewrite !ind_other in * by assumption.
+  intros n z y kappa s i j Hk Ei Ej. unfold decayed in *.
   apply (Rmult_eq_reg_l kappa); [|assumption].
-  replace (kappa * (s / kappa * (softmax n z i - softmax n z j))) with (s * (softmax n z i - softmax n z j))
-    by (field; assumption). lra.
+  replace (kappa * (s / kappa * (softmax n z i - ind i y - (softmax n z j - ind j y))))
+    with (s * (softmax n z i - ind i y - (softmax n z j - ind j y))) by (field; assumption). lra.
+Qed.
+
+(** The logits after t such steps. *)
+Fixpoint decayed_logits (n : nat) (z : nat -> R) (y : nat) (kappa s : R) (t : nat) : nat -> R :=
+  match t with
+  | O => z
+  | S u => decayed n (decayed_logits n z y kappa s u) y kappa s
+  end.
+
+(** They stay within max(max |z|, s/κ), so no probability ever vanishes. *)
+Lemma decay_never_collapses : forall n z y kappa s b, 0 < kappa <= 1 -> 0 < s -> s / kappa <= b ->
+  (forall j, (j < n)%nat -> Rabs (z j) <= b) ->
+  forall t i, (i < n)%nat -> exp (- (2 * b)) / INR n <= softmax n (decayed_logits n z y kappa s t) i.
+Proof.
+  intros n z y kappa s b Hk Hs Hb B t.
+  assert (I : forall j, (j < n)%nat -> - b <= decayed_logits n z y kappa s t j <= b).
+  { induction t as [|t IH]; intros j Hj; [now apply Rabs_bounds, B|]. cbn [decayed_logits]. unfold decayed.
+    set (w := decayed_logits n z y kappa s t) in *. specialize (IH j Hj).
+    assert (Hn : (0 < n)%nat) by lia. pose proof (softmax_distribution n w Hn) as D.
+    pose proof (dist_pos n _ D j Hj). pose proof (dist_le_1 n _ D j Hj).
+    apply div_le_inv in Hb; [|lra].
+    assert (- (s * 1) <= s * (softmax n w j - ind j y) <= s * 1).
+    { rewrite Ropp_mult_distr_r.
+      destruct (ind_cases j y) as [[_ E]|[_ E]]; rewrite E; split; apply Rmult_le_compat_l; lra. }
+    assert (- ((1 - kappa) * b) <= (1 - kappa) * w j <= (1 - kappa) * b).
+    { rewrite Ropp_mult_distr_r. split; apply Rmult_le_compat_l; lra. }
+    lra. }
+  intros i Hi. set (w := decayed_logits n z y kappa s t) in *. unfold softmax.
+  assert (N : 0 < INR n) by (apply lt_0_INR; lia).
+  assert (P : 0 < sum n (fun j => exp (w j))).
+  { apply (sum_pos n _ i); auto; intros; try apply Rlt_le; apply exp_pos. }
+  apply le_div; [assumption|]. apply Rle_trans with (exp (- (2 * b)) / INR n * (INR n * exp b)).
+  - apply Rmult_le_compat_l.
+    + apply Rlt_le, Rdiv_lt_0_compat; [apply exp_pos | assumption].
+    + rewrite <- sum_const. apply sum_le. intros j Hj. apply exp_le. now apply I.
+  - replace (exp (- (2 * b)) / INR n * (INR n * exp b)) with (exp (- (2 * b)) * exp b) by (field; lra).
+    rewrite <- exp_plus. apply exp_le. specialize (I i Hi). lra.
 Qed.
 
 (** ** The first RMSprop step: every coordinate moves by lr·g/√((1 − a)g²) *)
@@ -262,4 +374,44 @@ Section Rmsprop.
       + rewrite A, (B i Hi N). lra.
     - apply (growth_eq n p Hp). now rewrite (B i Hi N), (B t (proj1 Ht) (proj2 Ht)).
   Qed.
+
+  (** Its size: every logit moves by lr/√(1 − a), 10·lr at a = 0.99. *)
+  Lemma rmsprop_size : forall i, (i < n)%nat -> Rabs (rmsprop_first p y lr a i) = lr / sqrt (1 - a).
+  Proof.
+    intros i Hi. destruct rmsprop_value as [A B]. assert (C : 0 < lr / sqrt (1 - a)).
+    { apply Rdiv_lt_0_compat; [assumption | apply sqrt_lt_R0; lra]. }
+    destruct (Nat.eq_dec i y) as [E|N].
+    - subst i. rewrite A, Rabs_Ropp, Rabs_right; lra.
+    - rewrite (B i Hi N), Rabs_right; lra.
+  Qed.
 End Rmsprop.
+
+(** On the read-out itself, w_{k,i} moves by lr·g/√((1 − a)g²) with g = φ_k·v_i: the logit then moves as by
+    the step above with lr·‖φ‖₁. *)
+Lemma rmsprop_on_readout : forall m phi p y lr a i, a < 1 -> p i - ind i y <> 0 ->
+  sum m (fun k => phi k * (lr * (phi k * (p i - ind i y))
+                           / sqrt ((1 - a) * ((phi k * (p i - ind i y)) * (phi k * (p i - ind i y))))))
+  = rmsprop_first p y (lr * sum m (fun k => Rabs (phi k))) a i.
+Proof.
+  intros m phi p y lr a i Ha Hv. unfold rmsprop_first. set (v := p i - ind i y) in *.
+  assert (S0 : 0 < sqrt (1 - a)) by (apply sqrt_lt_R0; lra).
+  assert (F : forall g, sqrt ((1 - a) * (g * g)) = sqrt (1 - a) * Rabs g).
+  { intro g. rewrite sqrt_mult; [|lra | apply Rle_0_sqr]. now rewrite <- (sqrt_Rsqr_abs g). }
+  pose proof (Rabs_pos_lt v Hv) as V.
+  rewrite (sum_ext m _ (fun k => Rabs (phi k) * (lr * v / (sqrt (1 - a) * Rabs v)))).
+  - rewrite sum_scal_r, F. field. split; lra.
+  - intros k _. rewrite F, Rabs_mult. destruct (Req_dec (phi k) 0) as [Z|N].
+    + rewrite Z, Rabs_R0. ring.
+    + pose proof (Rabs_pos_lt _ N) as K.
+      assert (Q : phi k * phi k = Rabs (phi k) * Rabs (phi k)).
+      { exact (Rsqr_abs (phi k)). }
+      replace (phi k * (lr * (phi k * v) / (sqrt (1 - a) * (Rabs (phi k) * Rabs v))))
+        with (phi k * phi k * (lr * v / (sqrt (1 - a) * (Rabs (phi k) * Rabs v)))) by (field; repeat split; lra).
+      rewrite Q. field. repeat split; lra.
+Qed.
+
+(** √(1 − 0.99) = 1/10. *)
+Lemma rmsprop_usual_decay : forall c, c / sqrt (1 - 99 / 100) = 10 * c.
+Proof.
+  intro c. replace (1 - 99 / 100) with (1 / 10 * (1 / 10)) by field. rewrite sqrt_square by lra. field.
+Qed.

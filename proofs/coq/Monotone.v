@@ -48,6 +48,99 @@ Proof. intros n p y Hp Hy. pose proof (sum_split n y p Hy) as S. rewrite (dist_s
 
 (** ** Fixed proportions *)
 
+(** π with π_y = e instead, the others in their proportions: (1 − e)·π_i/(1 − π_y). *)
+Definition reweighted (p : nat -> R) (y : nat) (e : R) (i : nat) : R :=
+  if Nat.eqb i y then e else (1 - e) * (p i / (1 - p y)).
+
+(** The logits that do this: only y's differs. *)
+Definition relabelled (n : nat) (z : nat -> R) (y : nat) (e : R) (i : nat) : R :=
+  if Nat.eqb i y then ln (sum n (fun j => (1 - ind j y) * exp (z j))) + ln (e / (1 - e)) else z i.
+
+Lemma reweighted_label : forall p y e, reweighted p y e y = e.
+Proof. intros. unfold reweighted. now rewrite Nat.eqb_refl. Qed.
+
+Lemma reweighted_other : forall p y e i, i <> y -> reweighted p y e i = (1 - e) * (p i / (1 - p y)).
+Proof. intros p y e i N. unfold reweighted. apply Nat.eqb_neq in N. now rewrite N. Qed.
+
+Section Reweighted.
+  Variables (n : nat) (p : nat -> R) (y : nat).
+  Hypothesis Hp : distribution n p.
+  Hypothesis Hy : (y < n)%nat.
+  Hypothesis Hn : (2 <= n)%nat.
+
+  Lemma label_below_one : p y < 1.
+  Proof.
+    destruct (runner_up_exists n p y Hn) as [t [Ht [D _]]]. apply (dist_lt_1 n p Hp y t); auto.
+  Qed.
+
+  Lemma reweighted_distribution : forall e, 0 < e < 1 -> distribution n (reweighted p y e).
+  Proof.
+    intros e He. pose proof label_below_one as L. split.
+    - intros i Hi. destruct (Nat.eq_dec i y) as [E|N]; [subst i; rewrite reweighted_label; lra|].
+      rewrite reweighted_other by assumption. pose proof (dist_pos n p Hp i Hi).
+      apply Rmult_lt_0_compat; [lra | apply Rdiv_lt_0_compat; lra].
+    - rewrite (sum_split n y _ Hy), reweighted_label.
+      rewrite (sum_ext n _ (fun j => (1 - e) / (1 - p y) * ((1 - ind j y) * p j))).
+      + rewrite sum_scal, (sum_others n p y Hp Hy). field. lra.
+      + intros j _. destruct (ind_cases j y) as [[_ I]|[N I]]; rewrite I; [ring|].
+        rewrite reweighted_other by assumption. field. lra.
+  Qed.
+
+  Lemma reweighted_lighter : forall e f, e < f -> lighter n y (reweighted p y e) (reweighted p y f).
+  Proof.
+    intros e f L. split; [now rewrite !reweighted_label|].
+    intros i _ N. rewrite !reweighted_label, !reweighted_other by assumption. ring.
+  Qed.
+End Reweighted.
+
+Lemma softmax_relabelled : forall n z y e i, (y < n)%nat -> (2 <= n)%nat -> (i < n)%nat -> 0 < e < 1 ->
+  softmax n (relabelled n z y e) i = reweighted (softmax n z) y e i.
+Proof.
+  intros n z y e i Hy Hn Hi He. set (R := sum n (fun j => (1 - ind j y) * exp (z j))).
+  assert (P : 0 < R).
+  { destruct (runner_up_exists n z y Hn) as [t [Ht [D _]]]. apply (sum_pos n _ t Ht).
+    - intros j _. pose proof (exp_pos (z j)). destruct (ind_cases j y) as [[_ I]|[_ I]]; rewrite I; lra.
+    - rewrite ind_other by assumption. pose proof (exp_pos (z t)). lra. }
+  assert (T : sum n (fun j => exp (z j)) = exp (z y) + R) by (exact (sum_split n y (fun j => exp (z j)) Hy)).
+  assert (Wy : exp (relabelled n z y e y) = R * (e / (1 - e))).
+  { unfold relabelled. rewrite Nat.eqb_refl. fold R.
+    rewrite exp_plus, !exp_ln; [reflexivity | apply Rdiv_lt_0_compat; lra | assumption]. }
+  assert (Wo : forall j, j <> y -> relabelled n z y e j = z j).
+  { intros j N. unfold relabelled. apply Nat.eqb_neq in N. now rewrite N. }
+  assert (TW : sum n (fun j => exp (relabelled n z y e j)) = R / (1 - e)).
+  { rewrite (sum_split n y _ Hy), Wy. rewrite (sum_ext n _ (fun j => (1 - ind j y) * exp (z j))).
+    - fold R. field. lra.
+    - intros j _. destruct (ind_cases j y) as [[_ I]|[N I]]; rewrite I; [ring | now rewrite Wo]. }
+  pose proof (exp_pos (z y)). unfold softmax at 1. rewrite TW. destruct (Nat.eq_dec i y) as [E|N].
+  - subst i. rewrite Wy, reweighted_label. field. lra.
+  - rewrite (Wo i N), reweighted_other by assumption. unfold softmax. rewrite T. field. repeat split; lra.
+Qed.
+
+(** The growth at π_y = e is that of the logits with π_y = e. *)
+Lemma reweighted_of_logits : forall n z y e s i, (y < n)%nat -> (2 <= n)%nat -> (i < n)%nat -> 0 < e < 1 ->
+  let w := relabelled n z y e in
+  softmax n (fun j => w j + negative (softmax n w) y s j) i
+  = softmax n w i * negative_growth n (reweighted (softmax n z) y e) y s i.
+Proof.
+  intros n z y e s i Hy Hn Hi He w. rewrite softmax_moved by lia. unfold after. f_equal.
+  assert (E : forall j, (j < n)%nat -> softmax n w j = reweighted (softmax n z) y e j)
+    by (intros; now apply softmax_relabelled).
+  unfold negative_growth, growth, partition, mean, negative. rewrite (E i Hi). f_equal.
+  apply sum_ext. intros j Hj. now rewrite (E j Hj).
+Qed.
+
+(** α_i/α_j in the proportions c of the labels other than y. *)
+Lemma relative_growth : forall n p y c s i j, distribution n p -> (i < n)%nat -> (j < n)%nat -> i <> y -> j <> y ->
+  (forall k, (k < n)%nat -> k <> y -> p k = (1 - p y) * c k) ->
+  negative_growth n p y s i / negative_growth n p y s j = exp (s * (1 - p y) * (c i - c j)).
+Proof.
+  intros n p y c s i j Hp Hi Hj Ni Nj C. unfold negative_growth, growth.
+  rewrite !negative_other, (C i Hi Ni), (C j Hj Nj) by assumption.
+  replace (s * (1 - p y) * (c i - c j)) with (s * ((1 - p y) * c i) - s * ((1 - p y) * c j)) by ring.
+  rewrite exp_minus. pose proof (partition_pos n p Hp (negative p y s)).
+  pose proof (exp_pos (s * ((1 - p y) * c j))). field. lra.
+Qed.
+
 Section Lighter.
   Variables (n y : nat) (p q : nat -> R) (s : R).
   Hypothesis Hp : distribution n p.
@@ -520,6 +613,17 @@ Qed.
 
 (** ** First order, in the proportions of the other labels *)
 
+Lemma norm_in_proportions : forall n p y c, (y < n)%nat -> c y = 0 ->
+  (forall j, (j < n)%nat -> j <> y -> p j = (1 - p y) * c j) ->
+  norm_sq n p = p y * p y + (1 - p y) * (1 - p y) * norm_sq n c.
+Proof.
+  intros n p y c Hy Cy E. unfold norm_sq.
+  rewrite (sum_split n y (fun j => p j * p j) Hy), <- sum_scal. f_equal.
+  apply sum_ext. intros j Hj. destruct (ind_cases j y) as [[Ej I]|[M I]]; rewrite I.
+  - subst j. rewrite Cy. ring.
+  - rewrite (E j Hj M). ring.
+Qed.
+
 (** With π_i = (1 − e)·c_i off y, e = π_y and Q = Σ c_i²: d log α_i/ds at 0 is
     (1 − e)·((1 + Q)·e − (Q − c_i)). *)
 Lemma initial_rate : forall n p y c i, distribution n p -> (y < n)%nat -> (i < n)%nat -> i <> y ->
@@ -534,12 +638,19 @@ Proof.
   apply (dl_val _ _ (0 + adapt n p (fun j => p j - ind j y) i)).
   - apply (dl_plus (fun _ => - ln (p i))); [apply dl_const | now apply log_softmax_derivative].
   - rewrite (adapt_value n p), mean_minus, (mean_ind n p y Hy), mean_self, ind_other by assumption.
-    assert (S : norm_sq n p = p y * p y + (1 - p y) * (1 - p y) * norm_sq n c).
-    { unfold norm_sq. rewrite (sum_split n y (fun j => p j * p j) Hy), <- sum_scal. f_equal.
-      apply sum_ext. intros j Hj. destruct (ind_cases j y) as [[Ej I]|[M I]]; rewrite I.
-      - subst j. rewrite Cy. ring.
-      - rewrite (E j Hj M). ring. }
-    rewrite S, (E i Hi N). ring.
+    rewrite (norm_in_proportions n p y c Hy Cy E), (E i Hi N). ring.
+Qed.
+
+(** A label with π_y < (Q − c_i)/(1 + Q) loses, at every step size. *)
+Lemma initial_losers_fall : forall n p y t c s i, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s ->
+  (i < n)%nat -> i <> y -> c y = 0 -> (forall j, (j < n)%nat -> j <> y -> p j = (1 - p y) * c j) ->
+  p y < (norm_sq n c - c i) / (1 + norm_sq n c) -> negative_growth n p y s i < 1.
+Proof.
+  intros n p y t c s i Hp Hy Ht Hs Hi N Cy E L.
+  apply (falls_if_below_start n p y t s Hp Hy Ht Hs i N).
+  pose proof (norm_sq_nonneg n c) as Q. apply lt_div_inv in L; [|lra].
+  pose proof (dist_le_1 n p Hp y Hy). rewrite (norm_in_proportions n p y c Hy Cy E), (E i Hi N).
+  assert (0 <= (1 - p y) * (norm_sq n c - c i - p y * (1 + norm_sq n c))) by (apply Rmult_le_pos; lra). lra.
 Qed.
 
 (** ** Transfer: mass moves between y and m; third labels keep theirs *)

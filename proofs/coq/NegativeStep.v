@@ -1,4 +1,4 @@
-(** One negative step on y, exact for every step size (paper: §3.3, App. E; N1–N9 and N12).
+(** One negative step on y, exact for every step size (paper: §3.3, App. E; N1–N9, N12, N13).
 
     Everything rests on d = s·(π − e_y): it is smallest at y, largest at y*, and among the other
     labels it is ordered as π. The threshold is τ(s) = (log Z)/s. *)
@@ -274,7 +274,66 @@ Section Step.
     - apply growth_above. rewrite negative_label. ring.
   Qed.
 
+  (** log α_i from both sides, as log π_{y*} ≤ log Z − s·π_{y*} ≤ 0. *)
+  Lemma log_growth_range : forall i,
+    s * (p i - ind i y - p t) <= ln (negative_growth n p y s i) <= s * (p i - ind i y - p t) - ln (p t).
+  Proof.
+    intro i. unfold negative_growth. rewrite (ln_growth n p Hp). fold d. rewrite <- threshold_times.
+    pose proof threshold_range as [_ R]. apply (Rmult_lt_compat_l s) in R; [|assumption].
+    pose proof threshold_near_end as E. apply (Rmult_le_compat_l s) in E; [|lra].
+    replace (s * (- ln (p t) / s)) with (- ln (p t)) in E by (field; lra).
+    unfold d, negative. lra.
+  Qed.
+
+  (** ** The books: what y and the fallers lose, y* and the risers gain *)
+
+  Lemma books_balance :
+    p y - after_negative n p y s y
+    + sum n (fun i => (1 - ind i t) * ((1 - ind i y) * Rmax 0 (p i - after_negative n p y s i)))
+    = after_negative n p y s t - p t
+      + sum n (fun i => (1 - ind i t) * ((1 - ind i y) * Rmax 0 (after_negative n p y s i - p i))).
+  Proof.
+    set (q := after_negative n p y s).
+    pose proof (after_distribution n p Hp d) as Hq. change (distribution n q) in Hq.
+    assert (B : sum n (fun i => p i - q i) = 0) by (rewrite sum_minus, (dist_sum n p Hp), (dist_sum n q Hq); ring).
+    rewrite (sum_split n y _ Hy), (sum_split n t (fun i => (1 - ind i y) * (p i - q i)) tn), (ind_other t y) in B by assumption.
+    rewrite (sum_ext n (fun i => (1 - ind i t) * ((1 - ind i y) * (p i - q i)))
+      (fun i => (1 - ind i t) * ((1 - ind i y) * Rmax 0 (p i - q i))
+                - (1 - ind i t) * ((1 - ind i y) * Rmax 0 (q i - p i)))) in B.
+    - rewrite sum_minus in B. lra.
+    - intros i _. enough (E : p i - q i = Rmax 0 (p i - q i) - Rmax 0 (q i - p i)) by (rewrite E at 1; ring).
+      unfold Rmax. destruct (Rle_dec 0 (p i - q i)); destruct (Rle_dec 0 (q i - p i)); lra.
+  Qed.
+
+  Lemma books_signs : 0 < p y - after_negative n p y s y /\ 0 < after_negative n p y s t - p t.
+  Proof.
+    pose proof label_falls as F. pose proof runner_up_rises as R.
+    pose proof (dist_pos n p Hp y Hy) as Py. pose proof (dist_pos n p Hp t tn) as Pt.
+    unfold after_negative, after. unfold negative_growth in F, R. nra.
+  Qed.
 End Step.
+
+(** Two distributions compared at one step size, by their rates at s = 0. *)
+Lemma growth_lt_by_rate : forall n p q y s i, distribution n p -> distribution n q -> (2 <= n)%nat ->
+  (y < n)%nat -> i <> y -> 0 < s ->
+  q i - (norm_sq n q - q y) + s / 2 <= p i - (norm_sq n p - p y) ->
+  negative_growth n q y s i < negative_growth n p y s i.
+Proof.
+  intros n p q y s i Hp Hq Hn Hy N Hs H.
+  destruct (runner_up_exists n p y Hn) as [t Ht]. destruct (runner_up_exists n q y Hn) as [u Hu].
+  pose proof (threshold_above_start n q y u s Hq Hy Hu Hs) as Q.
+  pose proof (threshold_near_start n p y t s Hp Hy Ht Hs) as P.
+  assert (B : s * ((1 - p y + p t) * (1 - p y + p t)) / 8 <= s / 2).
+  { pose proof (dist_pos n p Hp y Hy). pose proof (dist_pos n p Hp t (proj1 Ht)).
+    pose proof (dist_le_1 n p Hp y Hy). pose proof (dist_le_1 n p Hp t (proj1 Ht)).
+    assert ((1 - p y + p t) * (1 - p y + p t) <= 4) by nra.
+    apply Rle_trans with (s * 4 / 8); [|lra]. apply div_le_div; [lra|]. apply Rmult_le_compat_l; lra. }
+  assert (E : forall r, distribution n r -> negative_growth n r y s i = exp (s * (r i - threshold n r y s))).
+  { intros r Hr. rewrite <- (exp_ln (negative_growth n r y s i)) by (apply (growth_pos n r Hr)).
+    unfold negative_growth. rewrite (ln_growth n r Hr), negative_other, <- (threshold_times n r y s Hs) by assumption.
+    f_equal. ring. }
+  rewrite (E p Hp), (E q Hq). apply exp_increasing, Rmult_lt_compat_l; lra.
+Qed.
 
 (** 1/√3 is sharp: between 1/3 and 1/√3 the second of π = (m, (1−m)/2, (1−m)/2†) rises. *)
 Definition split_rest (m : R) (i : nat) : R := match i with O => m | _ => (1 - m) / 2 end.

@@ -82,6 +82,13 @@ Section Step.
     rewrite !positive_other by assumption. ring.
   Qed.
 
+  Lemma positive_odds_change_of_target : forall i, (i < n)%nat -> i <> y ->
+    ln (after_positive n p y s y / after_positive n p y s i) - ln (p y / p i) = s * (1 + p i - p y).
+  Proof.
+    intros i Hi N. unfold after_positive. rewrite (odds_after n p Hp) by assumption.
+    rewrite positive_label, positive_other by assumption. ring.
+  Qed.
+
   (** ** Which other labels rise *)
 
   Lemma ceiling_times : s * ceiling n p y s = - ln (partition n p d).
@@ -103,6 +110,19 @@ Section Step.
     pose proof ceiling_times as T. unfold d. rewrite positive_other by assumption. fold d.
     split; intro H; [apply (Rmult_lt_reg_l s); lra|].
     apply (Rmult_lt_compat_l s) in H; lra.
+  Qed.
+
+  Lemma ceiling_range : p y - 1 < ceiling n p y s < p c.
+  Proof.
+    split; apply (Rmult_lt_reg_l s); try assumption; rewrite ceiling_times.
+    - enough (ln (partition n p d) < s * (1 - p y)) by lra.
+      apply (ln_partition_lt n p Hp d _ c cn); unfold d; rewrite <- positive_label.
+      + intros i Hi. destruct (Nat.eq_dec i y) as [E|N]; [subst; lra | apply Rlt_le; now apply target_above].
+      + now apply target_above.
+    - enough (- (s * p c) < ln (partition n p d)) by lra.
+      apply (ln_partition_gt n p Hp d _ y Hy); unfold d; rewrite <- (positive_other p y s c) by assumption.
+      + exact competitor_below.
+      + now apply target_above.
   Qed.
 
   Lemma mean_positive : mean n p d = s * (p y - norm_sq n p).
@@ -171,3 +191,16 @@ Proof.
   replace (- ln (partition n p (positive p y s')) / s' * s)
     with (- (l * ln (partition n p (positive p y s')))) by (rewrite <- El; field; lra). lra.
 Qed.
+
+Lemma positive_risers_shrink : forall n p y (s s' : R) i, distribution n p -> 0 < s -> s <= s' -> i <> y ->
+  1 < positive_growth n p y s' i -> 1 < positive_growth n p y s i.
+Proof.
+  intros n p y s s' i Hp Hs L N H. apply riser_iff_below_ceiling in H; try assumption; [|lra].
+  apply riser_iff_below_ceiling; try assumption.
+  pose proof (ceiling_nonincreasing n p y s s' Hp Hs L). lra.
+Qed.
+
+(** On the logits: α is the ratio of the softmaxes of z + s·(e_y − π) and z. *)
+Lemma positive_step_of_logits : forall n z y s i, (0 < n)%nat ->
+  softmax n (fun j => z j + positive (softmax n z) y s j) i = softmax n z i * positive_growth n (softmax n z) y s i.
+Proof. intros. now apply softmax_moved. Qed.

@@ -30,6 +30,14 @@ Fixpoint unlearned_logits (n : nat) (z : nat -> R) (y : nat) (eta : nat -> R) (t
                     + eta u * (softmax n (unlearned_logits n z y eta u) i - ind i y)
   end.
 
+(** … and z ← z + η·(e_y − softmax(z)). *)
+Fixpoint learned_logits (n : nat) (z : nat -> R) (y : nat) (eta : nat -> R) (t : nat) : nat -> R :=
+  match t with
+  | O => z
+  | S u => fun i => learned_logits n z y eta u i
+                    + eta u * (ind i y - softmax n (learned_logits n z y eta u) i)
+  end.
+
 (** The steps add up to infinity. *)
 Definition diverges (eta : nat -> R) : Prop :=
   forall m, exists k, forall t, (k <= t)%nat -> m <= sum t eta.
@@ -51,6 +59,15 @@ Proof.
   cbn [unlearned unlearned_logits]. unfold after_negative.
   rewrite softmax_moved by lia. apply after_ext; [assumption | assumption |].
   intros j Hj. unfold negative. now rewrite IH.
+Qed.
+
+Lemma learned_of_logits : forall n z y eta t i, (i < n)%nat ->
+  softmax n (learned_logits n z y eta t) i = learned n (softmax n z) y eta t i.
+Proof.
+  intros n z y eta t. induction t as [|t IH]; intros i Hi; [reflexivity|].
+  cbn [learned learned_logits]. unfold after_positive.
+  rewrite softmax_moved by lia. apply after_ext; [assumption | assumption |].
+  intros j Hj. unfold positive. now rewrite IH.
 Qed.
 
 (** e^{−x} vanishes along a divergent schedule. *)
@@ -178,6 +195,17 @@ Section Unlearning.
 
   Lemma label_at_most_initial : forall t, P t y <= p y.
   Proof. induction t; [apply Rle_refl|]. pose proof (label_keeps_falling t). lra. Qed.
+
+  (** Odds against y grow by η(1 + π_i − π_y), so by at least η(1 − π_y(0)). *)
+  Lemma odds_against_label_grow : forall t i, (i < n)%nat -> i <> y ->
+    ln (P (S t) i / P (S t) y) - ln (P t i / P t y) = eta t * (1 + P t i - P t y)
+    /\ eta t * (1 - p y) <= eta t * (1 + P t i - P t y).
+  Proof.
+    intros t i Hi N. split.
+    - exact (proj1 (odds_change_against_label n (P t) y (eta t) (unlearned_distribution t) Hy (Heta t) i Hi N)).
+    - apply Rmult_le_compat_l; [apply Rlt_le, Heta|].
+      pose proof (label_at_most_initial t). pose proof (unlearned_pos t i Hi). lra.
+  Qed.
 
   Lemma runner_up_at_least_initial : forall t, p top <= P t top.
   Proof. induction t; [apply Rle_refl|]. pose proof (runner_up_keeps_rising t). lra. Qed.
@@ -366,7 +394,50 @@ Section Unlearning.
       intro D. pose proof (collapse_limit (fun i => ind i top) delta alone Hdelta D) as C.
       rewrite alone_sum in C. now replace (1 / 1) with 1 in C by field.
     Qed.
+
+    (** Its probability then settles. *)
+    Lemma runner_up_slope : diverges eta -> Un_cv (fun t => ln (P (S t) top) - ln (P t top)) 0.
+    Proof.
+      intro D. pose proof (dist_pos n p Hp top topn) as T0. pose proof (Rinv_0_lt_compat _ T0) as I0.
+      apply (squeeze_limit _ (fun t => / p top * (1 - P t top))).
+      - intro t. pose proof (unlearned_pos t top topn) as T. pose proof (unlearned_pos (S t) top topn) as T'.
+        pose proof (ln_increasing _ _ T (runner_up_keeps_rising t)) as U.
+        pose proof (dist_le_1 n (P (S t)) (unlearned_distribution (S t)) top topn) as L1.
+        pose proof (dist_le_1 n (P t) (unlearned_distribution t) top topn) as L2.
+        pose proof (ln_le _ _ T' L1) as L. rewrite ln_1 in L.
+        pose proof (ln_gt_inv _ T) as G. pose proof (runner_up_at_least_initial t) as I.
+        assert (Q : 1 / P t top - 1 <= / p top * (1 - P t top)).
+        { replace (1 / P t top - 1) with (/ P t top * (1 - P t top)) by (field; lra).
+          apply Rmult_le_compat_r; [lra | now apply Rinv_le_contravar]. }
+        rewrite Rminus_0_r, Rabs_right; lra.
+      - intros eps He. destruct (runner_up_takes_all D (eps * p top)) as [k Hk]; [now apply Rmult_lt_0_compat|].
+        exists k. intros t Ht. specialize (Hk t Ht). unfold R_dist in *. rewrite Rminus_0_r.
+        pose proof (dist_le_1 n (P t) (unlearned_distribution t) top topn).
+        rewrite Rabs_right by (apply Rle_ge, Rmult_le_pos; lra).
+        rewrite Rabs_left1 in Hk by lra.
+        apply (Rmult_lt_reg_l (p top)); [assumption|].
+        replace (p top * (/ p top * (1 - P t top))) with (1 - P t top) by (field; lra). lra.
+    Qed.
   End Alone.
+
+  (** The bound with a constant that needs only π_y/π_{y*}; δ may be 0. *)
+  Lemma collapse_bound : forall delta, 0 <= delta <= p top ->
+    (forall i, (i < n)%nat -> i <> y -> i <> top -> p i <= p top - delta) -> forall t,
+    1 - P t top <= (INR n + p y / p top) * exp (- (sum t eta * delta)).
+  Proof.
+    intros delta [D0 D1] G t. pose proof (dist_pos n p Hp top topn) as T0. pose proof (dist_pos n p Hp y Hy) as Y0.
+    assert (R0 : 0 < p y / p top) by (now apply Rdiv_lt_0_compat).
+    destruct D0 as [D0|D0].
+    - destruct (collapse_to_one delta (conj D0 D1) G t) as [_ C]. apply Rle_trans with (1 := C).
+      apply Rmult_le_compat_r; [apply Rlt_le, exp_pos|]. apply div_le; [assumption|].
+      replace ((INR n + p y / p top) * p top) with (p y + INR n * p top) by (field; lra).
+      enough (1 <= p y + INR n * p top) by lra.
+      rewrite <- (dist_sum n p Hp), <- sum_const, <- (sum_ind n y p Hy), <- sum_plus.
+      apply sum_le. intros i Hi. destruct (ind_cases i y) as [[E I]|[N I]]; rewrite I; [lra|].
+      pose proof (proj2 (proj2 Htop) i Hi N). lra.
+    - rewrite <- D0, Rmult_0_r, Ropp_0, exp_0. pose proof (unlearned_pos t top topn).
+      assert (1 <= INR n) by (change 1 with (INR 1); apply le_INR; lia). lra.
+  Qed.
 
   (** ** Slopes at the end: per step −s for the others and −2s for y, with a unique y* *)
 

@@ -139,6 +139,18 @@ Section Moved.
     intros i Hi. apply exp_le. auto.
   Qed.
 
+  Lemma largest_does_not_fall : forall t, (forall i, (i < n)%nat -> d i <= d t) -> 1 <= growth n p d t.
+  Proof.
+    intros t H. apply le_div; [exact partition_pos|]. rewrite Rmult_1_l.
+    apply (mean_le_max n p Hp). intros i Hi. apply exp_le. auto.
+  Qed.
+
+  Lemma smallest_does_not_rise : forall t, (forall i, (i < n)%nat -> d t <= d i) -> growth n p d t <= 1.
+  Proof.
+    intros t H. apply div_le; [exact partition_pos|]. rewrite Rmult_1_l.
+    apply (mean_ge_min n p Hp). intros i Hi. apply exp_le. auto.
+  Qed.
+
   (** log Z lies between the extremes of d, strictly unless all are equal. *)
   Lemma ln_partition_lt : forall m k, (k < n)%nat ->
     (forall i, (i < n)%nat -> d i <= m) -> d k < m -> ln Z < m.

@@ -10,7 +10,8 @@
 
 From Coq Require Import Reals List.
 From Ldyn Require Import Sums Calculus Softmax Adaptation Remainder NegativeStep PositiveStep
-  Repeated Entropy Monotone BothSigns Modifiers CounterExamples SharpPositive.
+  Repeated Entropy Monotone BothSigns Modifiers CounterExamples SharpPositive Kernel Decomposition
+  Quoted.
 Local Open Scope R_scope.
 
 (** ** The definitions, unfolded *)
@@ -83,6 +84,9 @@ Proof. reflexivity. Qed.
 Remark KL_is : forall n p q, KL n p q = mean n p (fun i => ln (p i / q i)).
 Proof. reflexivity. Qed.
 
+Remark moved_is : forall z d t j, moved z d t j = z j + sum t (fun u => d u j).
+Proof. reflexivity. Qed.
+
 Remark entropy_is : forall n p, entropy n p = - mean n p (fun i => ln (p i)).
 Proof. reflexivity. Qed.
 
@@ -91,6 +95,41 @@ Proof. reflexivity. Qed.
 
 Remark positive_constant_is : forall x,
   positive_constant x = (1 - 2 * x) * ((1 - x) * (1 - x)) / ln ((1 - x) / x).
+Proof. reflexivity. Qed.
+
+(** The kernel of two contexts with Jacobians Jo and Ju (position, label, parameter), the residual, the
+    loss's gradient, what a step along it does to the logits, and −η Σ_l A·K·G. *)
+Remark kernel_is : forall d Jo Ju m l i j, kernel d Jo Ju m l i j = sum d (fun k => Jo m i k * Ju l j k).
+Proof. reflexivity. Qed.
+
+Remark residual_is : forall w p y i, residual w p y i = w * (p i - ind i y).
+Proof. reflexivity. Qed.
+
+Remark gradient_is : forall n L J G k,
+  gradient n L J G k = sum L (fun l => sum n (fun j => G l j * J l j k)).
+Proof. reflexivity. Qed.
+
+Remark logit_change_is : forall d J g eta m i,
+  logit_change d J g eta m i = - (eta * sum d (fun k => J m i k * g k)).
+Proof. reflexivity. Qed.
+
+Remark minus_eta_AKG_is : forall n d L Jo Ju p G eta m i, minus_eta_AKG n d L Jo Ju p G eta m i
+  = - (eta * sum L (fun l => sum n (fun a => adaptation p i a * sum n (fun j => kernel d Jo Ju m l a j * G l j)))).
+Proof. reflexivity. Qed.
+
+Remark frobenius_sq_is : forall n K, frobenius_sq n K = sum n (fun i => sum n (fun j => K i j * K i j)).
+Proof. reflexivity. Qed.
+
+(** A linear read-out W of h features, its Jacobian (W row by row), and W after a step on L positions. *)
+Remark readout_is : forall h W phi i, readout h W phi i = sum h (fun b => W i b * phi b).
+Proof. reflexivity. Qed.
+
+Remark readout_jacobian_is : forall h phi l i k,
+  readout_jacobian h phi l i k = ind i (k / h) * phi l (Nat.modulo k h).
+Proof. reflexivity. Qed.
+
+Remark stepped_is : forall L W phi G eta i b,
+  stepped L W phi G eta i b = W i b - eta * sum L (fun l => G l i * phi l b).
 Proof. reflexivity. Qed.
 
 (** Many steps: of sizes eta 0, eta 1, …; they add up to infinity; on the logits; with momentum. *)
@@ -111,6 +150,10 @@ Remark unlearned_logits_is : forall n z y eta t i, unlearned_logits n z y eta (S
   = unlearned_logits n z y eta t i + eta t * (softmax n (unlearned_logits n z y eta t) i - ind i y).
 Proof. reflexivity. Qed.
 
+Remark learned_logits_is : forall n z y eta t i, learned_logits n z y eta (S t) i
+  = learned_logits n z y eta t i + eta t * (ind i y - softmax n (learned_logits n z y eta t) i).
+Proof. reflexivity. Qed.
+
 Remark with_momentum_is : forall n z y mu eta t,
   with_momentum n z y mu eta t = softmax n (fst (heavy_ball n z y mu eta t)).
 Proof. reflexivity. Qed.
@@ -127,6 +170,10 @@ Remark both_signs_is : forall p a b wp wm s i,
   both_signs p a b wp wm s i = s * (wp * (ind i a - p i) - wm * (ind i b - p i)).
 Proof. reflexivity. Qed.
 
+Remark overlapping_chosen_is : forall pp pm a b rho s i,
+  overlapping_chosen pp pm a b rho s i = s * (ind i a - pp i - rho * (ind i b - pm i)).
+Proof. reflexivity. Qed.
+
 Remark overlapping_is : forall pp pm a b rho s i,
   overlapping pp pm a b rho s i = s * (rho * (ind i a - pp i) - (ind i b - pm i)).
 Proof. reflexivity. Qed.
@@ -139,11 +186,24 @@ Remark decayed_is : forall n z y kappa s i,
   decayed n z y kappa s i = (1 - kappa) * z i + s * (softmax n z i - ind i y).
 Proof. reflexivity. Qed.
 
+Remark decayed_logits_is : forall n z y kappa s t,
+  decayed_logits n z y kappa s (S t) = decayed n (decayed_logits n z y kappa s t) y kappa s.
+Proof. reflexivity. Qed.
+
 Remark rmsprop_first_is : forall p y lr a i, rmsprop_first p y lr a i
   = lr * (p i - ind i y) / sqrt ((1 - a) * ((p i - ind i y) * (p i - ind i y))).
 Proof. reflexivity. Qed.
 
-(** Less of y in the same proportions; the rest's growth; a tilt of the mass off y. *)
+(** π_y = e and the others in their proportions, by the logit of y alone; less of y in the same
+    proportions; the rest's growth; a tilt of the mass off y. *)
+Remark reweighted_is : forall p y e i,
+  reweighted p y e i = if Nat.eqb i y then e else (1 - e) * (p i / (1 - p y)).
+Proof. reflexivity. Qed.
+
+Remark relabelled_is : forall n z y e i, relabelled n z y e i
+  = if Nat.eqb i y then ln (sum n (fun j => (1 - ind j y) * exp (z j))) + ln (e / (1 - e)) else z i.
+Proof. reflexivity. Qed.
+
 Remark lighter_is : forall n y p q,
   lighter n y p q
   = (p y < q y /\ forall i, (i < n)%nat -> i <> y -> p i * (1 - q y) = q i * (1 - p y)).
@@ -189,7 +249,15 @@ Remark examples_are :
   close_pair = listed (1/2 :: 4/10 :: 1/10 :: nil) /\
   rejected_context = listed (1/100 :: 89/100 :: 1/10 :: nil) /\
   chosen_context = listed (5/100 :: 5/100 :: 9/10 :: nil) /\
-  spread = listed (3 :: 0 :: - (3) :: nil).
+  spread = listed (3 :: 0 :: - (3) :: nil) /\
+  crowd = listed (200/1000 :: 175/1000 :: 25/1000 :: 25/1000 :: 25/1000 :: 25/1000 :: 25/1000
+                  :: 500/1000 :: nil) /\
+  squared = listed (99/100 * (25/38) :: 99/100 * (9/38) :: 99/100 * (4/38) :: 1/100 :: nil) /\
+  eighth_power = listed (99/100 * (390625/397442) :: 99/100 * (6561/397442) :: 99/100 * (256/397442)
+                         :: 1/100 :: nil) /\
+  graded = listed (6/10 :: 3/10 :: 1/10 :: nil) /\
+  rare_chosen = listed (6/10 :: 1/100 :: 39/100 :: nil) /\
+  five = listed (4 :: 1 :: 0 :: - (1) :: - (3) :: nil).
 Proof. repeat split. Qed.
 
 (** ** One softmax, moved by any d (paper: Lemma 1) *)
@@ -274,6 +342,12 @@ Theorem jacobian_symmetric :
   p i * adaptation p i j = p j * adaptation p j i.
 Proof. exact Adaptation.jacobian_symmetric. Qed.
 
+(** … with the diagonal π_i(1 − π_i) … *)
+Theorem jacobian_diagonal :
+  forall p i,
+  p i * adaptation p i i = p i * (1 - p i).
+Proof. exact Adaptation.jacobian_diagonal. Qed.
+
 (** … has no negative direction … *)
 Theorem jacobian_nonnegative :
   forall n p, distribution n p -> forall v,
@@ -324,6 +398,12 @@ Theorem operator_norm_attained :
     = INR n * norm_sq n p * norm_sq n (fun i => 1 - INR n * p i).
 Proof. exact Adaptation.operator_norm_attained. Qed.
 
+(** … so in some direction, whatever π. *)
+Theorem operator_norm_reached :
+  forall n p, distribution n p -> (2 <= n)%nat ->
+  exists v, 0 < norm_sq n v /\ norm_sq n (adapt n p v) = INR n * norm_sq n p * norm_sq n v.
+Proof. exact Adaptation.operator_norm_reached. Qed.
+
 (** A8: at a uniform π, ‖π‖² is 1/V, not 1/√V (App. C). *)
 Theorem uniform_norm :
   forall n, (0 < n)%nat ->
@@ -331,6 +411,13 @@ Theorem uniform_norm :
 Proof. exact CounterExamples.uniform_norm. Qed.
 
 (** ** What the first order leaves out (paper: eq. 3) *)
+
+(** R1: Δ log π = A·Δz − KL(π ‖ π′)·1, from softmax(z) to softmax(z + Δz). *)
+Theorem exact_change :
+  forall n z d i, (i < n)%nat ->
+  ln (softmax n (fun j => z j + d j) i) - ln (softmax n z i)
+    = adapt n (softmax n z) d i - KL n (softmax n z) (softmax n (fun j => z j + d j)).
+Proof. exact Decomposition.exact_change. Qed.
 
 (** R2: r = −KL(π ‖ π′), the same for every label. *)
 Theorem remainder_is_kl :
@@ -362,6 +449,45 @@ Theorem positive_step_remainder :
   KL n p (after n p (positive p y s)) <= s * s * ((1 - p y + p t) * (1 - p y + p t)) / 8.
 Proof. exact Remainder.positive_hoeffding. Qed.
 
+(** R5: z = W·φ and one example (φ, y): the gradient of −log π_y by W is (π − e_y)φᵀ … *)
+Theorem readout_gradient :
+  forall n h W phi y D, (y < n)%nat ->
+  derivable_pt_lim (fun s => - ln (softmax n (readout h (fun i b => W i b + s * D i b) phi) y)) 0
+    (sum n (fun i => sum h (fun b => (softmax n (readout h W phi) i - ind i y) * phi b * D i b))).
+Proof. exact Kernel.readout_gradient. Qed.
+
+(** … and a step of size η along it moves the logits by −s(π − e_y), s = η‖φ‖². *)
+Theorem regression_step :
+  forall n h W phi y eta i,
+  readout h (stepped 1 W (fun _ => phi) (fun _ => residual 1 (softmax n (readout h W phi)) y) eta) phi i
+    - readout h W phi i
+    = - (eta * norm_sq h phi * (softmax n (readout h W phi) i - ind i y)).
+Proof. exact Kernel.regression_step. Qed.
+
+(** R6: along a line s·d, r(s)/s² → −Var_π(d)/2 … *)
+Theorem remainder_second_order :
+  forall n p d i, distribution n p -> (i < n)%nat ->
+  limit1_in (fun s => remainder n p (fun j => s * d j) i / (s * s)) (fun s => 0 < s)
+    (- (mean n p (fun j => d j * d j) - mean n p d * mean n p d) / 2) 0.
+Proof. exact Decomposition.remainder_second_order. Qed.
+
+(** … so for a regression step of either sign r(s/2)/r(s) → 1/4. *)
+Theorem halving_quarters_the_remainder :
+  forall n p y t i, distribution n p -> (y < n)%nat -> runner_up n p y t -> (i < n)%nat ->
+  limit1_in (fun s => remainder n p (negative p y (s / 2)) i / remainder n p (negative p y s) i)
+    (fun s => 0 < s) (1 / 4) 0
+  /\ limit1_in (fun s => remainder n p (positive p y (s / 2)) i / remainder n p (positive p y s) i)
+    (fun s => 0 < s) (1 / 4) 0.
+Proof. exact Decomposition.regression_halving. Qed.
+
+(** R8: any steps: predictions and remainders add up to what is measured. *)
+Theorem steps_add_up :
+  forall n z d T i, (i < n)%nat ->
+  ln (softmax n (moved z d T) i) - ln (softmax n z i)
+    = sum T (fun t => adapt n (softmax n (moved z d t)) (d t) i)
+      - sum T (fun t => KL n (softmax n (moved z d t)) (softmax n (moved z d (S t)))).
+Proof. exact Decomposition.steps_add_up. Qed.
+
 (** With τ = 1 − π_y + π_{y*} ≥ 1: KL ≤ s²τ³(2 − τ)/8. *)
 Theorem negative_step_remainder_sharp :
   forall n p y t s, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s ->
@@ -377,7 +503,13 @@ Theorem negative_step_remainder_uniform :
   - (27 / 128) * (s * s) <= remainder n p (negative p y s) i <= 0.
 Proof. exact Remainder.negative_remainder_bound. Qed.
 
-(** 27/128 cannot be lowered: V = 2, π = (1/4†, 3/4). *)
+(** V = 2, π = (1/4†, 3/4) leaves at least (27/128)s²(1 − s/2) … *)
+Theorem negative_step_at_one_quarter :
+  forall s, 0 < s ->
+  27 / 128 * (s * s) * (1 - s / 2) <= KL 2 quarter (after 2 quarter (negative quarter 0 s)).
+Proof. exact Remainder.quarter_KL. Qed.
+
+(** … so 27/128 cannot be lowered. *)
 Theorem negative_step_constant_is_optimal :
   forall c, c < 27 / 128 ->
   exists s, 0 < s /\ c * (s * s) < KL 2 quarter (after 2 quarter (negative quarter 0 s)).
@@ -404,6 +536,132 @@ Theorem positive_step_exceeds_negative_constant :
     /\ 27 / 128 * (s * s)
       < KL 2 (pair (1 / 10)) (after 2 (pair (1 / 10)) (positive (pair (1 / 10)) 1 s)).
 Proof. exact SharpPositive.positive_exceeds_negative. Qed.
+
+(** ** The kernel (paper: §2, eq. 3–7, App. C) *)
+
+(** K1: K(χ_o, χ_u) = K(χ_u, χ_o)ᵀ. *)
+Theorem kernel_transposed :
+  forall d Jo Ju m l i j,
+  kernel d Jo Ju m l i j = kernel d Ju Jo l m j i.
+Proof. exact Kernel.kernel_transposed. Qed.
+
+(** K2: over all M positions of one context, gᵀ·K·g ≥ 0. *)
+Theorem kernel_nonnegative :
+  forall n d M J (g : nat -> nat -> R),
+  0 <= sum M (fun m => sum n (fun i =>
+         g m i * sum M (fun l => sum n (fun j => kernel d J J m l i j * g l j)))).
+Proof. exact Kernel.kernel_nonnegative. Qed.
+
+(** K3: K_{m,l}·g is J_m·(J_lᵀ·g), without the matrix … *)
+Theorem kernel_product :
+  forall n d Jo Ju m l g i,
+  sum n (fun j => kernel d Jo Ju m l i j * g j)
+    = sum d (fun k => Jo m i k * sum n (fun j => g j * Ju l j k)).
+Proof. exact Kernel.kernel_product. Qed.
+
+(** … and for a linear read-out, whose Jacobian this is … *)
+Theorem readout_linear :
+  forall n h W phi l i, (i < n)%nat ->
+  readout h W (phi l) i
+    = sum (n * h) (fun k => readout_jacobian h phi l i k * W (Nat.div k h) (Nat.modulo k h)).
+Proof. exact Kernel.readout_linear. Qed.
+
+(** … K_{m,l} = ⟨φ_m, φ_l⟩·I. *)
+Theorem readout_kernel :
+  forall n h po pu m l i j, (i < n)%nat ->
+  kernel (n * h) (readout_jacobian h po) (readout_jacobian h pu) m l i j
+    = sum h (fun b => po m b * pu l b) * ind i j.
+Proof. exact Kernel.readout_kernel. Qed.
+
+(** K4: ‖K‖_F² by products with unit vectors … *)
+Theorem frobenius_by_products :
+  forall n K,
+  frobenius_sq n K = sum n (fun k => norm_sq n (fun i => sum n (fun j => K i j * ind j k))).
+Proof. exact Kernel.frobenius_by_products. Qed.
+
+(** … ‖k·I‖_F = |k|√V … *)
+Theorem norm_of_scaled_identity :
+  forall n k,
+  sqrt (frobenius_sq n (fun i j => k * ind i j)) = Rabs k * sqrt (INR n).
+Proof. exact Kernel.norm_scaled_identity. Qed.
+
+(** … and so for a linear read-out. *)
+Theorem readout_kernel_norm :
+  forall n h po pu m l,
+  sqrt (frobenius_sq n (kernel (n * h) (readout_jacobian h po) (readout_jacobian h pu) m l))
+    = Rabs (sum h (fun b => po m b * pu l b)) * sqrt (INR n).
+Proof. exact Kernel.readout_kernel_norm. Qed.
+
+(** G: w(π − e_y) is the derivative of −w·log π_y by the logits. *)
+Theorem residual_is_gradient :
+  forall n z w y d, (y < n)%nat ->
+  derivable_pt_lim (fun s => - (w * ln (softmax n (fun j => z j + s * d j) y))) 0
+    (sum n (fun j => residual w (softmax n z) y j * d j)).
+Proof. exact Kernel.residual_is_gradient. Qed.
+
+(** K5: A times what the step θ − η Σ_l J_lᵀG_l does to the logits is −η Σ_l A·K_{m,l}·G_l … *)
+Theorem prediction_written_out :
+  forall n d L Jo Ju p G eta m i,
+  adapt n p (logit_change d Jo (gradient n L Ju G) eta m) i = minus_eta_AKG n d L Jo Ju p G eta m i.
+Proof. exact Kernel.prediction_written_out. Qed.
+
+(** … and A times the derivative of the logits along the step is that of log π. *)
+Theorem log_softmax_along :
+  forall n (z : R -> nat -> R) d i, (i < n)%nat ->
+  (forall j, (j < n)%nat -> derivable_pt_lim (fun e => z e j) 0 (d j)) ->
+  derivable_pt_lim (fun e => ln (softmax n (z e) i)) 0 (adapt n (softmax n (z 0)) d i).
+Proof. exact Decomposition.log_softmax_along. Qed.
+
+(** K6: for a pair, whose step is θ − η(Σ J⁺ᵀG₊ − Σ J⁻ᵀG₋), the minus stands outside. *)
+Theorem pair_prediction :
+  forall n d Lp Lm Jo Jp Jm p Gp Gm eta m i,
+  adapt n p (logit_change d Jo (fun k => gradient n Lp Jp Gp k - gradient n Lm Jm Gm k) eta m) i
+    = minus_eta_AKG n d Lp Jo Jp p Gp eta m i - minus_eta_AKG n d Lm Jo Jm p Gm eta m i.
+Proof. exact Kernel.pair_prediction. Qed.
+
+(** K7: equal weights, the same contexts up to position c, where the tokens first differ: up to there
+    only e₊ − e₋ at c is left … *)
+Theorem shared_prefix_cancels :
+  forall n Lp Lm c w Jp Jm pp pm yp ym, (c < Lp)%nat -> (c < Lm)%nat ->
+  (forall l i k, (l <= c)%nat -> Jp l i k = Jm l i k) -> (forall l i, (l <= c)%nat -> pp l i = pm l i) ->
+  (forall l, (l < c)%nat -> yp l = ym l) ->
+  let Gp := fun l => residual w (pp l) (yp l) in
+  let Gm := fun l => residual w (pm l) (ym l) in
+  forall k,
+  gradient n Lp Jp Gp k - gradient n Lm Jm Gm k
+    = - (w * sum n (fun j => (ind j (yp c) - ind j (ym c)) * Jp c j k))
+      + (gradient n (Lp - S c) (fun u => Jp (S c + u)%nat) (fun u => Gp (S c + u)%nat) k
+         - gradient n (Lm - S c) (fun u => Jm (S c + u)%nat) (fun u => Gm (S c + u)%nat) k).
+Proof. exact Kernel.shared_prefix_cancels. Qed.
+
+(** … and where both end there, Δz = η·w·K_{m,c}(e₊ − e₋). *)
+Theorem first_difference :
+  forall n Lp Lm c w Jp Jm pp pm yp ym, (c < Lp)%nat -> (c < Lm)%nat ->
+  (forall l i k, (l <= c)%nat -> Jp l i k = Jm l i k) -> (forall l i, (l <= c)%nat -> pp l i = pm l i) ->
+  (forall l, (l < c)%nat -> yp l = ym l) ->
+  let Gp := fun l => residual w (pp l) (yp l) in
+  let Gm := fun l => residual w (pm l) (ym l) in
+  forall d Jo eta m i, Lp = S c -> Lm = S c ->
+  logit_change d Jo (fun k => gradient n Lp Jp Gp k - gradient n Lm Jm Gm k) eta m i
+    = eta * w * sum n (fun j => kernel d Jo Jp m c i j * (ind j (yp c) - ind j (ym c))).
+Proof. exact Kernel.first_difference. Qed.
+
+(** K8: with frozen features a step on L positions is, in any context χ, its prediction and −KL. *)
+Theorem frozen_features :
+  forall n h L W phi G eta chi i, (i < n)%nat ->
+  let p := softmax n (readout h W chi) in
+  let p' := softmax n (readout h (stepped L W phi G eta) chi) in
+  ln (p' i) - ln (p i)
+    = - (eta * sum L (fun l => sum h (fun b => chi b * phi l b) * adapt n p (G l) i)) - KL n p p'.
+Proof. exact Kernel.frozen_features. Qed.
+
+(** K9: a network whose logits move by e·d up to C·e²: the prediction's error is of second order. *)
+Theorem network_error :
+  forall n (z : R -> nat -> R) d a b C e i, (i < n)%nat -> (forall j, (j < n)%nat -> a <= d j <= b) ->
+  (forall j, (j < n)%nat -> Rabs (z e j - z 0 j - e * d j) <= C * (e * e)) ->
+  Rabs (ln (softmax n (z e) i) - ln (softmax n (z 0) i) - e * adapt n (softmax n (z 0)) d i)
+    <= (2 * C + (b - a) * (b - a) / 8) * (e * e).
+Proof. exact Decomposition.network_error. Qed.
 
 (** ** One negative step, every step size (paper: §3.3, App. E) *)
 
@@ -590,6 +848,12 @@ Theorem lower_bounds_are_approached :
       < c).
 Proof. exact NegativeStep.lower_bounds_are_approached. Qed.
 
+(** T7: s(v_i − π_{y*}) ≤ log α_i ≤ s(v_i − π_{y*}) − log π_{y*}, v = π − e_y. *)
+Theorem log_growth_range :
+  forall n p y t s, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s -> forall i,
+  s * (p i - ind i y - p t) <= ln (negative_growth n p y s i) <= s * (p i - ind i y - p t) - ln (p t).
+Proof. exact NegativeStep.log_growth_range. Qed.
+
 (** N9: π_a < π_b: penalising a gives every third label a smaller α than penalising b. *)
 Theorem third_labels_gain_more :
   forall n p a b s k, distribution n p -> (a < n)%nat -> (b < n)%nat -> (k < n)%nat -> k <> a ->
@@ -609,6 +873,12 @@ Theorem label_drift :
   derivable_pt_lim (fun s => after_negative n p y s y) 0 (- (p y * (1 - 2 * p y + norm_sq n p))).
 Proof. exact Entropy.label_drift. Qed.
 
+(** The drift π_i(v_i − ⟨π, v⟩) is within π_y of the replicator's π_i(π_i − ‖π‖²). *)
+Theorem drift_near_replicator :
+  forall n p y, distribution n p -> (y < n)%nat -> forall i, (i < n)%nat ->
+  Rabs (p i * (p i - ind i y - mean n p (fun j => p j - ind j y)) - p i * (p i - norm_sq n p)) <= p y.
+Proof. exact Entropy.drift_near_replicator. Qed.
+
 (** ‖π − e_y‖² = 1 − 2π_y + ‖π‖²: the residual does not vanish with π_y. *)
 Theorem residual_norm :
   forall n p y, (y < n)%nat ->
@@ -622,7 +892,15 @@ Theorem entropy_derivative :
     * p i) - mean n p (fun i => ln (p i)) * norm_sq n p) + p y * (ln (p y) + entropy n p)).
 Proof. exact Entropy.entropy_derivative. Qed.
 
-(** … negative if −log π_y ≥ H and π is not uniform. *)
+(** … not positive if −log π_y ≥ H … *)
+Theorem entropy_derivative_nonpositive :
+  forall n p y, distribution n p -> (y < n)%nat -> entropy n p <= - ln (p y) ->
+  - (mean n p (fun i => ln (p i) * p i) - mean n p (fun i => ln (p i)) * norm_sq n p)
+    + p y * (ln (p y) + entropy n p)
+    <= 0.
+Proof. exact Entropy.entropy_derivative_nonpositive. Qed.
+
+(** … and negative if π is not uniform. *)
 Theorem entropy_derivative_negative :
   forall n p y, distribution n p -> (y < n)%nat -> forall k l, (k < n)%nat -> (l < n)%nat ->
   p k <> p l -> entropy n p <= - ln (p y) ->
@@ -630,6 +908,13 @@ Theorem entropy_derivative_negative :
     + p y * (ln (p y) + entropy n p)
     < 0.
 Proof. exact Entropy.entropy_derivative_negative. Qed.
+
+(** H(π′) − H(π) = −Σ π_i[(α_i − 1)·log π_i + α_i·log α_i], for any change d of the logits. *)
+Theorem entropy_change :
+  forall n p, distribution n p -> forall d,
+  entropy n (after n p d) - entropy n p
+    = - sum n (fun i => p i * ((growth n p d i - 1) * ln (p i) + growth n p d i * ln (growth n p d i))).
+Proof. exact Entropy.entropy_change. Qed.
 
 (** Beyond first order: if −log π_y ≥ H, the entropy falls at every step size … *)
 Theorem entropy_falls :
@@ -651,7 +936,42 @@ Theorem uniform_growth :
   negative_growth n (uniform n) y s i = INR n / (INR n - 1 + exp (- s)).
 Proof. exact NegativeStep.uniform_growth. Qed.
 
+(** N13: what y and the fallers lose is what y* = t and the risers gain … *)
+Theorem books_balance :
+  forall n p y t s, distribution n p -> (y < n)%nat -> runner_up n p y t ->
+  p y - after_negative n p y s y
+    + sum n (fun i => (1 - ind i t) * ((1 - ind i y) * Rmax 0 (p i - after_negative n p y s i)))
+    = after_negative n p y s t - p t
+      + sum n (fun i => (1 - ind i t) * ((1 - ind i y) * Rmax 0 (after_negative n p y s i - p i))).
+Proof. exact NegativeStep.books_balance. Qed.
+
+(** … and y loses, and y* gains. *)
+Theorem books_signs :
+  forall n p y t s, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s ->
+  0 < p y - after_negative n p y s y /\ 0 < after_negative n p y s t - p t.
+Proof. exact NegativeStep.books_signs. Qed.
+
 (** ** What a lighter label and a peakier π change (paper: §3.3, App. E, Claim 4) *)
+
+(** C0: only the logit of y differs, π_y = e: the growth is that of those logits … *)
+Theorem reweighted_of_logits :
+  forall n z y e s i, (y < n)%nat -> (2 <= n)%nat -> (i < n)%nat -> 0 < e < 1 ->
+  let w := relabelled n z y e in
+  softmax n (fun j => w j + negative (softmax n w) y s j) i
+    = softmax n w i * negative_growth n (reweighted (softmax n z) y e) y s i.
+Proof. exact Monotone.reweighted_of_logits. Qed.
+
+(** … whose softmax has π_y = e and the others in their proportions … *)
+Theorem softmax_relabelled :
+  forall n z y e i, (y < n)%nat -> (2 <= n)%nat -> (i < n)%nat -> 0 < e < 1 ->
+  softmax n (relabelled n z y e) i = reweighted (softmax n z) y e i.
+Proof. exact Monotone.softmax_relabelled. Qed.
+
+(** … and, the smaller e, is the lighter one of what follows. *)
+Theorem reweighted_lighter :
+  forall n p y (e f : R), e < f ->
+  lighter n y (reweighted p y e) (reweighted p y f).
+Proof. exact Monotone.reweighted_lighter. Qed.
 
 (** Same proportions off y, less of y: no loser stops losing. *)
 Theorem losers_grow_as_label_shrinks :
@@ -660,6 +980,13 @@ Theorem losers_grow_as_label_shrinks :
   negative_growth n q y s i <= 1 ->
   negative_growth n p y s i < 1.
 Proof. exact Monotone.losers_grow_as_label_shrinks. Qed.
+
+(** In the proportions c, α_i/α_j = e^{s(1 − π_y)(c_i − c_j)} … *)
+Theorem relative_growth :
+  forall n p y c s i j, distribution n p -> (i < n)%nat -> (j < n)%nat -> i <> y -> j <> y ->
+  (forall k, (k < n)%nat -> k <> y -> p k = (1 - p y) * c k) ->
+  negative_growth n p y s i / negative_growth n p y s j = exp (s * (1 - p y) * (c i - c j)).
+Proof. exact Monotone.relative_growth. Qed.
 
 (** … every label loses more against a likelier one. *)
 Theorem relative_squeeze :
@@ -703,14 +1030,29 @@ Theorem initial_rate :
     y - (norm_sq n c - c i))).
 Proof. exact Monotone.initial_rate. Qed.
 
+(** … so i loses, and at every step size, if π_y < (Q − c_i)/(1 + Q). *)
+Theorem initial_losers_fall :
+  forall n p y t c s i, distribution n p -> (y < n)%nat -> runner_up n p y t -> 0 < s ->
+  (i < n)%nat -> i <> y -> c y = 0 -> (forall j, (j < n)%nat -> j <> y -> p j = (1 - p y) * c j) ->
+  p y < (norm_sq n c - c i) / (1 + norm_sq n c) ->
+  negative_growth n p y s i < 1.
+Proof. exact Monotone.initial_losers_fall. Qed.
+
 (** Mass moved between y and one label m: third labels grow less with less of y, if q_y ≤ q_m +
-    1/2. *)
+    1/2 … *)
 Theorem transfer_squeeze :
   forall n p q y m s k, distribution n p -> distribution n q -> (y < n)%nat -> (m < n)%nat ->
   m <> y -> (k < n)%nat -> k <> y -> k <> m -> 0 < s ->
   (forall j, (j < n)%nat -> j <> y -> j <> m -> p j = q j) -> p y < q y -> q y <= q m + 1 / 2 ->
   negative_growth n p y s k < negative_growth n q y s k.
 Proof. exact Monotone.transfer_squeeze. Qed.
+
+(** … and with more than 1/2 a third label (0; m = 1, y = 2) can grow more. *)
+Theorem one_half_is_optimal :
+  forall c, 1 / 2 < c -> exists p q s,
+  distribution 3 p /\ distribution 3 q /\ 0 < s /\ p 0%nat = q 0%nat /\ p 2%nat < q 2%nat
+    /\ q 2%nat <= q 1%nat + c /\ negative_growth 3 q 2 s 0 < negative_growth 3 p 2 s 0.
+Proof. exact CounterExamples.one_half_is_optimal. Qed.
 
 (** Mass off y tilted to its likelier labels: the least likely one loses more. *)
 Theorem peakier_least_falls_more :
@@ -727,6 +1069,13 @@ Theorem tempered_is_peakier :
 Proof. exact Monotone.tempered_is_peakier. Qed.
 
 (** ** One positive step, every step size (paper: App. E) *)
+
+(** L0: α is the ratio of the softmaxes of z + s(e_y − π) and z. *)
+Theorem positive_step_of_logits :
+  forall n z y s i, (0 < n)%nat ->
+  softmax n (fun j => z j + positive (softmax n z) y s j) i
+    = softmax n z i * positive_growth n (softmax n z) y s i.
+Proof. exact PositiveStep.positive_step_of_logits. Qed.
 
 (** α_y > 1 … *)
 Theorem target_rises :
@@ -759,12 +1108,18 @@ Theorem positive_growth_order :
   positive_growth n p y s i < positive_growth n p y s j <-> p j < p i.
 Proof. exact PositiveStep.positive_growth_order. Qed.
 
-(** Δ log(π_i/π_j) = −s(π_i − π_j). *)
+(** Δ log(π_i/π_j) = −s(π_i − π_j) for i, j ≠ y … *)
 Theorem positive_odds_change :
   forall n p y s, distribution n p -> forall i j, (i < n)%nat -> (j < n)%nat -> i <> y ->
   j <> y ->
   ln (after_positive n p y s i / after_positive n p y s j) - ln (p i / p j) = - (s * (p i - p j)).
 Proof. exact PositiveStep.positive_odds_change. Qed.
+
+(** … and Δ log(π_y/π_i) = s(1 + π_i − π_y). *)
+Theorem positive_odds_change_of_target :
+  forall n p y s, distribution n p -> (y < n)%nat -> forall i, (i < n)%nat -> i <> y ->
+  ln (after_positive n p y s y / after_positive n p y s i) - ln (p y / p i) = s * (1 + p i - p y).
+Proof. exact PositiveStep.positive_odds_change_of_target. Qed.
 
 (** I ≠ y rises exactly if π_i is below the ceiling −(log Z)/s … *)
 Theorem riser_iff_below_ceiling :
@@ -772,17 +1127,36 @@ Theorem riser_iff_below_ceiling :
   1 < positive_growth n p y s i <-> p i < ceiling n p y s.
 Proof. exact PositiveStep.riser_iff_below_ceiling. Qed.
 
-(** … which is below ‖π‖² − π_y … *)
+(** … which is between π_y − 1 and π_{y*} … *)
+Theorem ceiling_range :
+  forall n p y c s, distribution n p -> (y < n)%nat -> runner_up n p y c -> 0 < s ->
+  p y - 1 < ceiling n p y s < p c.
+Proof. exact PositiveStep.ceiling_range. Qed.
+
+(** … below ‖π‖² − π_y, its limit for short steps … *)
 Theorem ceiling_below_start :
   forall n p y c s, distribution n p -> (y < n)%nat -> runner_up n p y c -> 0 < s ->
   ceiling n p y s < norm_sq n p - p y.
 Proof. exact PositiveStep.ceiling_below_start. Qed.
 
-(** … and does not increase in s. *)
+(** … by at most s(1 − π_y + π_{y*})²/8 … *)
+Theorem ceiling_near_start :
+  forall n p y c s, distribution n p -> (y < n)%nat -> runner_up n p y c -> 0 < s ->
+  norm_sq n p - p y - s * ((1 - p y + p c) * (1 - p y + p c)) / 8 <= ceiling n p y s.
+Proof. exact PositiveStep.ceiling_near_start. Qed.
+
+(** … and does not increase in s … *)
 Theorem ceiling_nonincreasing :
   forall n p y (s s' : R), distribution n p -> 0 < s -> s <= s' ->
   ceiling n p y s' <= ceiling n p y s.
 Proof. exact PositiveStep.ceiling_nonincreasing. Qed.
+
+(** … so the set of those that rise along shrinks. *)
+Theorem positive_risers_shrink :
+  forall n p y (s s' : R) i, distribution n p -> 0 < s -> s <= s' -> i <> y ->
+  1 < positive_growth n p y s' i ->
+  1 < positive_growth n p y s i.
+Proof. exact PositiveStep.positive_risers_shrink. Qed.
 
 (** Once π_y ≥ ‖π‖² all others fall, at every step size. *)
 Theorem others_fall_if_target_is_likely :
@@ -806,12 +1180,25 @@ Theorem unlearned_of_logits :
   softmax n (unlearned_logits n z y eta t) i = unlearned n (softmax n z) y eta t i.
 Proof. exact Repeated.unlearned_of_logits. Qed.
 
-(** The order of the labels other than y never changes. *)
+(** … and of positive steps that under z ← z + η(e_y − π). *)
+Theorem learned_of_logits :
+  forall n z y eta t i, (i < n)%nat ->
+  softmax n (learned_logits n z y eta t) i = learned n (softmax n z) y eta t i.
+Proof. exact Repeated.learned_of_logits. Qed.
+
+(** The order of the labels other than y never changes … *)
 Theorem order_frozen :
   forall n p y eta, distribution n p -> (forall t, 0 < eta t) -> forall t i j, (i < n)%nat ->
   (j < n)%nat -> i <> y -> j <> y ->
   unlearned n p y eta t i < unlearned n p y eta t j <-> p i < p j.
 Proof. exact Repeated.order_frozen. Qed.
+
+(** … and ties stay. *)
+Theorem ties_stay :
+  forall n p y eta, distribution n p -> (forall t, 0 < eta t) -> forall t i j, (i < n)%nat ->
+  (j < n)%nat -> i <> y -> j <> y -> p i = p j ->
+  unlearned n p y eta t i = unlearned n p y eta t j.
+Proof. exact Repeated.ties_stay. Qed.
 
 (** Y* stays y*. *)
 Theorem runner_up_stays :
@@ -820,12 +1207,22 @@ Theorem runner_up_stays :
   runner_up n (unlearned n p y eta t) y top.
 Proof. exact Repeated.runner_up_stays. Qed.
 
-(** π_y falls at every step. *)
+(** π_y falls at every step … *)
 Theorem label_keeps_falling :
   forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
   (forall t, 0 < eta t) -> forall t,
   unlearned n p y eta (S t) y < unlearned n p y eta t y.
 Proof. exact Repeated.label_keeps_falling. Qed.
+
+(** … and log(π_i/π_y) grows by η(1 + π_i − π_y) ≥ η(1 − π_y(0)). *)
+Theorem odds_against_label_grow :
+  forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
+  (forall t, 0 < eta t) -> forall t i, (i < n)%nat -> i <> y ->
+  let q := unlearned n p y eta t in
+  let q' := unlearned n p y eta (S t) in
+  ln (q' i / q' y) - ln (q i / q y) = eta t * (1 + q i - q y)
+    /\ eta t * (1 - p y) <= eta t * (1 + q i - q y).
+Proof. exact Repeated.odds_against_label_grow. Qed.
 
 (** π_{y*} rises at every step. *)
 Theorem runner_up_keeps_rising :
@@ -880,7 +1277,15 @@ Theorem collapse_to_one :
   0 <= 1 - unlearned n p y eta t top <= (1 - p top) / p top * exp (- (sum t eta * delta)).
 Proof. exact Repeated.collapse_to_one. Qed.
 
-(** … so π_{y*} → 1. *)
+(** T5, with δ = 0 allowed: 1 − π_{y*}(t) ≤ (V + π_y/π_{y*})·e^{−δT}. *)
+Theorem collapse_bound :
+  forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
+  (forall t, 0 < eta t) -> forall delta, 0 <= delta <= p top ->
+  (forall i, (i < n)%nat -> i <> y -> i <> top -> p i <= p top - delta) -> forall t,
+  1 - unlearned n p y eta t top <= (INR n + p y / p top) * exp (- (sum t eta * delta)).
+Proof. exact Repeated.collapse_bound. Qed.
+
+(** Where the steps add up to infinity, π_{y*} → 1. *)
 Theorem runner_up_takes_all :
   forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
   (forall t, 0 < eta t) -> forall delta, 0 < delta <= p top ->
@@ -898,7 +1303,15 @@ Theorem collapse_with_ties :
   Un_cv (fun t => unlearned n p y eta t top) (1 / sum n u).
 Proof. exact Repeated.collapse_limit. Qed.
 
-(** At the end log π_i falls by s a step … *)
+(** At the end log π_{y*} stays as it is … *)
+Theorem runner_up_slope :
+  forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
+  (forall t, 0 < eta t) -> forall delta, 0 < delta <= p top ->
+  (forall i, (i < n)%nat -> i <> y -> i <> top -> p i <= p top - delta) -> diverges eta ->
+  Un_cv (fun t => ln (unlearned n p y eta (S t) top) - ln (unlearned n p y eta t top)) 0.
+Proof. exact Repeated.runner_up_slope. Qed.
+
+(** … log π_i falls by s a step … *)
 Theorem others_slope :
   forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
   (forall t, 0 < eta t) -> forall s delta, (forall t, eta t = s) -> 0 < delta <= p top ->
@@ -938,25 +1351,56 @@ Proof. exact Repeated.learning_limit. Qed.
 
 (** ** Both signs (paper: §3.2, eq. 7) *)
 
-(** One context, equal weights: Δz = s·w·(e_a − e_b), the π-terms cancel. *)
+(** P0: one context, weights w₊ on a and w₋ on b: α is the ratio of the softmaxes. *)
+Theorem pair_of_logits :
+  forall n z a b wp wm s i, (0 < n)%nat ->
+  softmax n (fun j => z j + both_signs (softmax n z) a b wp wm s j) i
+    = softmax n z i * growth n (softmax n z) (both_signs (softmax n z) a b wp wm s) i.
+Proof. exact BothSigns.pair_of_logits. Qed.
+
+(** P3: where w₊ ≥ w₋, y⁺ rises … *)
+Theorem chosen_rises :
+  forall n p a b wp wm s, distribution n p -> (a < n)%nat -> (b < n)%nat -> a <> b ->
+  0 < s -> 0 <= wm <= wp -> 0 < wp ->
+  1 < growth n p (both_signs p a b wp wm s) a.
+Proof. exact BothSigns.chosen_rises. Qed.
+
+(** … most; … *)
+Theorem chosen_rises_most :
+  forall n p a b wp wm s, distribution n p -> (a < n)%nat -> a <> b -> 0 < s ->
+  0 <= wm <= wp -> 0 < wp -> forall i, (i < n)%nat -> i <> a ->
+  growth n p (both_signs p a b wp wm s) i < growth n p (both_signs p a b wp wm s) a.
+Proof. exact BothSigns.chosen_rises_most. Qed.
+
+(** … where w₋ ≥ w₊, y⁻ falls … *)
+Theorem rejected_falls :
+  forall n p a b wp wm s, distribution n p -> (a < n)%nat -> (b < n)%nat -> a <> b ->
+  0 < s -> 0 <= wp <= wm -> 0 < wm ->
+  growth n p (both_signs p a b wp wm s) b < 1.
+Proof. exact BothSigns.rejected_falls. Qed.
+
+(** … most. *)
+Theorem rejected_falls_most :
+  forall n p a b wp wm s, distribution n p -> (b < n)%nat -> a <> b -> 0 < s ->
+  0 <= wp <= wm -> 0 < wm -> forall i, (i < n)%nat -> i <> b ->
+  growth n p (both_signs p a b wp wm s) b < growth n p (both_signs p a b wp wm s) i.
+Proof. exact BothSigns.rejected_falls_most. Qed.
+
+(** P4: Δ log(π_i/π_j) = −s(w₊ − w₋)(π_i − π_j) among third labels. *)
+Theorem pair_odds :
+  forall n p a b wp wm s i j, distribution n p -> (i < n)%nat -> (j < n)%nat -> i <> a ->
+  i <> b -> j <> a -> j <> b ->
+  ln (after n p (both_signs p a b wp wm s) i / after n p (both_signs p a b wp wm s) j) - ln (p i / p j)
+    = - (s * (wp - wm) * (p i - p j)).
+Proof. exact BothSigns.pair_odds. Qed.
+
+(** Equal weights: Δz = s·w·(e_a − e_b), the π-terms cancel. *)
 Theorem equal_weights_cancel :
   forall p a b w s i,
   both_signs p a b w w s i = s * w * (ind i a - ind i b).
 Proof. exact BothSigns.equal_weights_cancel. Qed.
 
-(** Y⁺ rises … *)
-Theorem chosen_rises :
-  forall n p a b w s, distribution n p -> (b < n)%nat -> a <> b -> 0 < w -> 0 < s ->
-  1 < growth n p (both_signs p a b w w s) a.
-Proof. exact BothSigns.chosen_rises. Qed.
-
-(** … y⁻ falls … *)
-Theorem rejected_falls :
-  forall n p a b w s, distribution n p -> (a < n)%nat -> a <> b -> 0 < w -> 0 < s ->
-  growth n p (both_signs p a b w w s) b < 1.
-Proof. exact BothSigns.rejected_falls. Qed.
-
-(** … all others are multiplied by one common factor … *)
+(** All others are multiplied by one common factor … *)
 Theorem third_labels_share_a_factor :
   forall n p a b w s, distribution n p -> (a < n)%nat -> (b < n)%nat -> a <> b -> forall i,
   i <> a -> i <> b ->
@@ -971,13 +1415,25 @@ Theorem third_labels_fall_iff :
   growth n p (both_signs p a b w w s) i < 1 <-> p b < p a * exp (s * w).
 Proof. exact BothSigns.third_labels_fall_iff. Qed.
 
-(** Two contexts, overlap ρ = 0: the negative step alone. *)
+(** Two contexts, overlap ρ = 0: y⁺'s sees the positive step alone … *)
+Theorem no_overlap_chosen :
+  forall pp pm a b s i,
+  overlapping_chosen pp pm a b 0 s i = positive pp a s i.
+Proof. exact BothSigns.no_overlap_chosen. Qed.
+
+(** … and y⁻'s the negative one. *)
 Theorem no_overlap :
   forall pp pm a b s i,
   overlapping pp pm a b 0 s i = negative pm b s i.
 Proof. exact BothSigns.no_overlap. Qed.
 
-(** ρ = 1 and equal distributions: the cancellation. *)
+(** ρ = 1 and equal distributions: both see the pair of one context … *)
+Theorem full_overlap_chosen :
+  forall p a b s i,
+  overlapping_chosen p p a b 1 s i = both_signs p a b 1 1 s i.
+Proof. exact BothSigns.full_overlap_chosen. Qed.
+
+(** … in which the π-terms cancel. *)
 Theorem full_overlap :
   forall p a b s i,
   overlapping p p a b 1 s i = both_signs p a b 1 1 s i.
@@ -1000,6 +1456,15 @@ Theorem overlap_fades :
     - ln (p i / p j)
     = (1 - rho) * (s * (p i - p j)).
 Proof. exact BothSigns.overlap_fades. Qed.
+
+(** P8: z = (4, 1, 0, −1⁺, −3⁻), s = 1: α of the three likeliest, to three places. *)
+Theorem squeeze_dissolves :
+  let p := softmax 5 five in
+  let alpha rho i := growth 5 p (overlapping p p 3 4 rho 1) i in
+  Rabs (alpha 0 0%nat - 1044/1000) <= 5/10000 /\ Rabs (alpha 0 1%nat - 431/1000) <= 5/10000
+    /\ Rabs (alpha 0 2%nat - 419/1000) <= 5/10000
+    /\ forall i, (i < 3)%nat -> Rabs (alpha 1 i - 990/1000) <= 5/10000.
+Proof. exact Quoted.squeeze_dissolves. Qed.
 
 (** Y⁻ falls most if ρ ≤ 1 − π⁻_{y⁻} … *)
 Theorem rejected_falls_at_small_overlap :
@@ -1055,7 +1520,21 @@ Theorem smoothed_label_falls :
   growth n p (smoothed n p y eps s) y < 1.
 Proof. exact Modifiers.smoothed_label_falls. Qed.
 
-(** … and rises if V = 2 and π_y > 1 − ε/2. *)
+(** … with equality: y* does not fall … *)
+Theorem smoothed_runner_up_does_not_fall :
+  forall n p y t eps s, distribution n p -> runner_up n p y t -> 0 < s ->
+  p y - (1 - eps) <= p t ->
+  1 <= growth n p (smoothed n p y eps s) t.
+Proof. exact Modifiers.smoothed_runner_up_does_not_fall. Qed.
+
+(** … and y does not rise; … *)
+Theorem smoothed_label_does_not_rise :
+  forall n p y eps s, distribution n p -> 0 < s ->
+  (forall j, (j < n)%nat -> j <> y -> p y <= 1 - eps + p j) ->
+  growth n p (smoothed n p y eps s) y <= 1.
+Proof. exact Modifiers.smoothed_label_does_not_rise. Qed.
+
+(** … but y rises if V = 2 and π_y > 1 − ε/2. *)
 Theorem smoothed_label_can_rise :
   forall e eps s, 0 < e < 1 -> 0 < s -> 1 - eps / 2 < e ->
   1 < growth 2 (pair e) (smoothed 2 (pair e) 1 eps s) 1.
@@ -1083,6 +1562,41 @@ Theorem momentum_order_frozen :
     <-> softmax n z i < softmax n z j.
 Proof. exact Modifiers.momentum_order_frozen. Qed.
 
+(** N1 and N2: at every step y's factor is the smallest … *)
+Theorem momentum_label_falls_most :
+  forall n z y top mu eta, (y < n)%nat -> runner_up n (softmax n z) y top -> 0 <= mu ->
+  (forall t, 0 < eta t) -> forall t i, (i < n)%nat -> i <> y ->
+  with_momentum n z y mu eta (S t) y / with_momentum n z y mu eta t y
+    < with_momentum n z y mu eta (S t) i / with_momentum n z y mu eta t i.
+Proof. exact Modifiers.momentum_label_falls_most. Qed.
+
+(** … and y*'s the largest. *)
+Theorem momentum_runner_up_rises_most :
+  forall n z y top mu eta, (y < n)%nat -> runner_up n (softmax n z) y top -> 0 <= mu ->
+  (forall t, 0 < eta t) -> forall t i, (i < n)%nat ->
+  with_momentum n z y mu eta (S t) i / with_momentum n z y mu eta t i
+    <= with_momentum n z y mu eta (S t) top / with_momentum n z y mu eta t top.
+Proof. exact Modifiers.momentum_runner_up_rises_most. Qed.
+
+(** T1: log(π_i/π_y) grows by at least η(1 + π_i − π_y) ≥ η(1 − π_y(0)) … *)
+Theorem momentum_odds_against_label :
+  forall n z y top mu eta, (y < n)%nat -> runner_up n (softmax n z) y top -> 0 <= mu ->
+  (forall t, 0 < eta t) -> forall t i, (i < n)%nat -> i <> y ->
+  let q := with_momentum n z y mu eta t in
+  let q' := with_momentum n z y mu eta (S t) in
+  eta t * (1 - softmax n z y) <= eta t * (1 + q i - q y)
+    /\ eta t * (1 + q i - q y) <= ln (q' i / q' y) - ln (q i / q y).
+Proof. exact Modifiers.momentum_odds_against_label. Qed.
+
+(** … and T3: every gap among the others widens. *)
+Theorem momentum_gaps_widen :
+  forall n z y top mu eta, (y < n)%nat -> runner_up n (softmax n z) y top -> 0 <= mu ->
+  (forall t, 0 < eta t) -> forall t i j, (i < n)%nat -> (j < n)%nat -> i <> y -> j <> y ->
+  softmax n z i < softmax n z j ->
+  ln (with_momentum n z y mu eta t j / with_momentum n z y mu eta t i)
+    < ln (with_momentum n z y mu eta (S t) j / with_momentum n z y mu eta (S t) i).
+Proof. exact Modifiers.momentum_gaps_widen. Qed.
+
 (** Weight decay: the order of the others survives. *)
 Theorem decay_keeps_order :
   forall n z y kappa s i j, (0 < n)%nat -> i <> y -> j <> y -> 0 <= kappa <= 1 -> 0 < s ->
@@ -1090,11 +1604,18 @@ Theorem decay_keeps_order :
   decayed n z y kappa s i < decayed n z y kappa s j.
 Proof. exact Modifiers.decay_keeps_order. Qed.
 
-(** … fixed points have z_i − z_j = (s/κ)(π_i − π_j). *)
+(** … nothing collapses: the logits stay bounded, and so does every probability … *)
+Theorem decay_never_collapses :
+  forall n z y kappa s b, 0 < kappa <= 1 -> 0 < s -> s / kappa <= b ->
+  (forall j, (j < n)%nat -> Rabs (z j) <= b) -> forall t i, (i < n)%nat ->
+  exp (- (2 * b)) / INR n <= softmax n (decayed_logits n z y kappa s t) i.
+Proof. exact Modifiers.decay_never_collapses. Qed.
+
+(** … fixed points have z_i − z_j = (s/κ)(v_i − v_j), v = π − e_y. *)
 Theorem decay_fixed_point :
-  forall n z y kappa s i j, kappa <> 0 -> i <> y -> j <> y -> decayed n z y kappa s i = z i ->
+  forall n z y kappa s i j, kappa <> 0 -> decayed n z y kappa s i = z i ->
   decayed n z y kappa s j = z j ->
-  z i - z j = s / kappa * (softmax n z i - softmax n z j).
+  z i - z j = s / kappa * (softmax n z i - ind i y - (softmax n z j - ind j y)).
 Proof. exact Modifiers.decay_fixed_point. Qed.
 
 (** … but y* can fall: z = (3, 0, −3†), s = 1/100, κ = 1/10. *)
@@ -1117,6 +1638,27 @@ Theorem rmsprop_others_rise_alike :
   1 < growth n p (rmsprop_first p y lr a) i
     /\ growth n p (rmsprop_first p y lr a) i = growth n p (rmsprop_first p y lr a) t.
 Proof. exact Modifiers.rmsprop_others_rise_alike. Qed.
+
+(** M6-size: on the read-out itself, whose gradients are g = φ_k·v_i, it is that step with lr·‖φ‖₁ … *)
+Theorem rmsprop_on_readout :
+  forall m phi p y lr a i, a < 1 -> p i - ind i y <> 0 ->
+  sum m (fun k => phi k * (lr * (phi k * (p i - ind i y))
+                           / sqrt ((1 - a) * ((phi k * (p i - ind i y)) * (phi k * (p i - ind i y))))))
+    = rmsprop_first p y (lr * sum m (fun k => Rabs (phi k))) a i.
+Proof. exact Modifiers.rmsprop_on_readout. Qed.
+
+(** … every logit moves by lr/√(1 − a) … *)
+Theorem rmsprop_size :
+  forall n p y t lr a, distribution n p -> (y < n)%nat -> (t < n)%nat /\ t <> y -> 0 < lr ->
+  a < 1 -> forall i, (i < n)%nat ->
+  Rabs (rmsprop_first p y lr a i) = lr / sqrt (1 - a).
+Proof. exact Modifiers.rmsprop_size. Qed.
+
+(** … and 1/√(1 − 0.99) = 10. *)
+Theorem rmsprop_usual_decay :
+  forall c,
+  c / sqrt (1 - 99 / 100) = 10 * c.
+Proof. exact Modifiers.rmsprop_usual_decay. Qed.
 
 (** ** Said, but not so *)
 
@@ -1156,6 +1698,18 @@ Theorem third_label_growth_not_monotone :
     /\ negative_growth 3 (triple (99 / 100)) 2 1 1 < negative_growth 3 (triple (1 / 2)) 2 1 1.
 Proof. exact CounterExamples.third_label_growth_not_monotone. Qed.
 
+(** S17: not even up to π_y = 1/2, for a label near y*: proportions (0.4, 0.35, five times 0.05). *)
+Theorem third_label_turns_below_one_half :
+  negative_growth 8 (reweighted crowd 7 (1 / 2)) 7 (1 / 1000) 1
+    < negative_growth 8 (reweighted crowd 7 (48 / 100)) 7 (1 / 1000) 1.
+Proof. exact CounterExamples.third_label_turns_below_one_half. Qed.
+
+(** S18: "the peakier the others, the larger α_{y*}": (0.5, 0.3, 0.2) to the powers 2 and 8, π_y = 1/100. *)
+Theorem peakier_gives_runner_up_less :
+  peakier 4 3 squared eighth_power
+    /\ negative_growth 4 eighth_power 3 1 0 < negative_growth 4 squared 3 1 0.
+Proof. exact CounterExamples.peakier_gives_runner_up_less. Qed.
+
 (** S5: "a larger step amplifies every change": (0.45, 0.35, 0.2†). *)
 Theorem bystander_rises_then_falls :
   1 < negative_growth 3 bystander 2 (1 / 5) 1 /\ negative_growth 3 bystander 2 20 1 < 1.
@@ -1188,3 +1742,18 @@ Theorem positive_step_can_reverse_order :
   close_pair 1 < close_pair 0
     /\ after_positive 3 close_pair 2 5 0 < after_positive 3 close_pair 2 5 1.
 Proof. exact CounterExamples.positive_step_can_reverse_order. Qed.
+
+(** S13: "the rich get richer whatever the optimiser": not in RMSprop's first step, (0.6, 0.3, 0.1†). *)
+Theorem rmsprop_does_not_enrich :
+  forall s lr a, 0 < s -> 0 < lr -> a < 1 ->
+  graded 1 < graded 0
+    /\ negative_growth 3 graded 2 s 1 < negative_growth 3 graded 2 s 0
+    /\ growth 3 graded (rmsprop_first graded 2 lr a) 1 = growth 3 graded (rmsprop_first graded 2 lr a) 0.
+Proof. exact CounterExamples.rmsprop_does_not_enrich. Qed.
+
+(** S14: "y⁻ falls and y⁺ rises in any pair": (0.9, 0.05⁺, 0.05⁻) with weights 1 and 1/100, and
+    (0.6, 0.01⁺, 0.39⁻) with 1/100 and 1. *)
+Theorem unequal_weights_can_fail :
+  1 < growth 3 rare_target (both_signs rare_target 1 2 1 (1 / 100) (1 / 10)) 2
+    /\ growth 3 rare_chosen (both_signs rare_chosen 1 2 (1 / 100) 1 1) 1 < 1.
+Proof. exact CounterExamples.unequal_weights_can_fail. Qed.

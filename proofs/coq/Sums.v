@@ -90,6 +90,32 @@ Proof.
   apply sum_ext. intros. lra.
 Qed.
 
+(** The order of summation. *)
+Lemma sum_swap : forall n m (f : nat -> nat -> R),
+  sum n (fun i => sum m (fun j => f i j)) = sum m (fun j => sum n (fun i => f i j)).
+Proof.
+  induction n; intros m f; cbn [sum]; [symmetry; now apply sum_zero|].
+  now rewrite IHn, <- sum_plus.
+Qed.
+
+(** A sum in two parts, … *)
+Lemma sum_app : forall a b f, sum (a + b) f = sum a f + sum b (fun j => f (a + j)%nat).
+Proof.
+  intros a b f. induction b; [rewrite Nat.add_0_r; cbn [sum]; lra|].
+  rewrite Nat.add_succ_r. cbn [sum]. rewrite IHb. lra.
+Qed.
+
+(** … around one term, … *)
+Lemma sum_around : forall n c f, (c < n)%nat ->
+  sum n f = sum c f + f c + sum (n - S c) (fun u => f (S c + u)%nat).
+Proof. intros n c f H. now rewrite <- (Nat.sub_add (S c) n), Nat.add_comm, sum_app, Nat.add_comm, Nat.add_sub by lia. Qed.
+
+(** … and in n rows of m. *)
+Lemma sum_rows : forall n m f, sum (n * m) f = sum n (fun i => sum m (fun j => f (i * m + j)%nat)).
+Proof.
+  intros n m f. induction n; [reflexivity|]. cbn [sum]. now rewrite <- IHn, <- sum_app, Nat.add_comm.
+Qed.
+
 (** ** Order *)
 
 Lemma sum_le : forall n f g, (forall i, (i < n)%nat -> f i <= g i) -> sum n f <= sum n g.

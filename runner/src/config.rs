@@ -3,10 +3,14 @@
 //! names that TRL's users know are accepted as aliases.
 
 mod checkpoints;
+mod grid;
 mod monitor;
+mod template;
 
 pub use checkpoints::{Checkpoints, changes};
+pub use grid::{Arm, Cell, Grid, load_grid};
 pub use monitor::{Limits, Monitor};
+pub use template::template;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use crate::objective::{PairLoss, Preference};
@@ -16,6 +20,9 @@ use candle_core::DType;
 use ldyn_core::loss::{Divergence, LengthDesensitised, Parameters};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// Name of the folder of cached reference log-probabilities.
+const CACHE: &str = "ldyn-cache";
 
 /// A study: a model, its data, what is probed, and the stages in order.
 /// Relative paths are taken from the working directory.
@@ -531,7 +538,7 @@ pub fn with_overrides(study: &Study, overrides: &[String]) -> Result<Study> {
 }
 
 /// Applies one `a.b=value`. The value is TOML where it parses as such, else a
-/// string; stages are named by index, name or objective.
+/// string, and nothing takes the key away; stages are named by index, name or objective.
 fn set(tree: &mut toml::Value, assignment: &str) -> Result<()> {
     let Some((key, value)) = assignment.split_once('=') else {
         bail!("expected `key=value`, such as `stages.dpo.beta=0.2`")
@@ -569,7 +576,10 @@ fn set(tree: &mut toml::Value, assignment: &str) -> Result<()> {
             if path.last() == Some(&"optimizer") && *last == "name" {
                 t.clear();
             }
-            t.insert((*last).to_owned(), value)
+            match value.as_str() {
+                Some("") => t.remove(*last),
+                _ => t.insert((*last).to_owned(), value),
+            };
         }
         _ => bail!("`{last}` lies below a value that is not a table"),
     };
@@ -624,7 +634,7 @@ impl Study {
 
     /// Where reference log-probabilities are kept.
     pub fn cache_folder(&self) -> PathBuf {
-        self.cache.clone().unwrap_or_else(|| self.output.with_file_name("ldyn-cache"))
+        self.cache.clone().unwrap_or_else(|| self.output.with_file_name(CACHE))
     }
 
     /// The study as TOML, every default written out.
@@ -896,6 +906,16 @@ mod tests {
             error(&format!("{MINIMAL}[[stages]]\nobjective='dpo'\noptimizer={{name='adamw', betas=3}}"), &[])
                 .contains("betas")
         );
+    }
+
+    #[test]
+    fn an_empty_override_takes_a_key_away() {
+        let text = format!("{MINIMAL}[[stages]]\nobjective='dpo'\nbeta=0.3\nlabel_smoothing=0.1\n");
+        let changed = ["stages.0.objective=ipo", "stages.0.label_smoothing="].map(String::from);
+        let study = parse(&text, &changed).unwrap();
+        assert_eq!((study.stages[0].beta, study.stages[0].label_smoothing), (Some(0.3), None));
+        assert!(error(&text, &["stages.0.objective=ipo"]).contains("label_smoothing"));
+        assert!(error(&text, &["output="]).contains("output"));
     }
 
     #[test]

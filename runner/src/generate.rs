@@ -1,160 +1,175 @@
-//! Sampling of continuations: greedy, or by temperature with top-k and top-p.
+//! Continuations of prompts: greedy, or by temperature with top-k and top-p.
+
+mod sampling;
+mod stop;
+
+pub use sampling::Sampling;
+pub use stop::Stop;
 
 use crate::model::Model;
-use crate::value::{Layout, Value};
+use crate::score::MAX_ROWS;
+use crate::seed;
+use crate::value::{Cache, Layout};
 use anyhow::{Result, bail};
 use candle_core::{DType, Tensor};
-use rand::Rng;
-use rand::distr::Distribution;
-use rand::distr::weighted::WeightedIndex;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
-/// How the next token is drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampling {
-    /// Longest continuation in tokens, EOS included.
-    pub max_new_tokens: usize,
-    /// Divides the logits; 0 takes the most likely token.
-    pub temperature: f64,
-    /// Draw among this many most likely tokens; 0 for all.
-    pub top_k: usize,
-    /// Draw among the fewest most likely tokens whose mass reaches this.
-    pub top_p: f64,
+/// A prompt to continue.
+#[derive(Clone, Copy, Debug)]
+pub struct Prompt<'a> {
+    /// Its tokens, at least one.
+    pub ids: &'a [u32],
+    /// The random stream that its tokens are drawn from, such as its line in a file: draws depend on
+    /// the seed and on this number, not on the prompts beside it.
+    pub stream: usize,
 }
 
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { max_new_tokens: 128, temperature: 1.0, top_k: 0, top_p: 1.0 }
-    }
+/// Sequences that grow together.
+const BATCH: usize = 16;
+
+/// A sequence that is being continued.
+struct Open<'a> {
+    /// Its place among the prompts.
+    index: usize,
+    prompt: &'a [u32],
+    ids: Vec<u32>,
+    rng: ChaCha8Rng,
 }
 
-/// Continues every prompt until EOS or the longest length; an EOS that was drawn
-/// is kept. All prompts go through the model together; every token recomputes its
-/// sequence, so the cost is quadratic in the length.
+/// Continues every prompt until `stop`, the longest length or the model's last position; returns the new
+/// tokens in the order of the prompts, with those that ended them.
+///
+/// A prompt is computed once; then a token costs one row, against the keys and values of the rows before it. Prompts
+/// go through the model together, and where one ends the next one takes its place. On the CPU a
+/// continuation has the same tokens whatever the other prompts are.
+///
+/// ```
+/// use ldyn::generate::{Prompt, Sampling, Stop, generate};
+/// # use candle_core::{DType, Device};
+/// # let config = r#"{"model_type": "gpt_neox", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
+/// #     "num_attention_heads": 2, "intermediate_size": 16, "rotary_pct": 0.5}"#;
+/// # let rng = &mut ldyn::seed::rng(0, "example");
+/// # let config = ldyn::model::ModelConfig::parse(config)?;
+/// # let model = ldyn::model::Model::init(config, DType::F32, &Device::Cpu, rng)?;
+/// let prompts = [[1, 2].as_slice(), &[3]].map(|ids| Prompt { ids, stream: 0 });
+/// let greedy = Sampling { temperature: 0.0, max_new_tokens: 5, ..Sampling::default() };
+/// let answers = generate(&model, &prompts, &Stop::at(0), &greedy)?;
+/// assert!(answers.iter().all(|ids| ids.len() == 5 || ids.ends_with(&[0])));
+/// # anyhow::Ok(())
+/// ```
 ///
 /// # Errors
-/// An empty prompt, a prompt that leaves no position free, settings out of range.
+/// As [`check`]; sampling from logits that are not finite; a stop text that cannot be looked for.
 pub fn generate(
     model: &Model,
-    prompts: &[&[u32]],
-    eos_id: u32,
+    prompts: &[Prompt],
+    stop: &Stop,
     sampling: &Sampling,
-    rng: &mut impl Rng,
 ) -> Result<Vec<Vec<u32>>> {
+    check(model, prompts, sampling)?;
+    if sampling.max_new_tokens == 0 {
+        return Ok(vec![Vec::new(); prompts.len()]);
+    }
+    // On a thread of the pool, so that its many small tasks need not be handed over one by one.
+    rayon::scope(|_| continue_all(model, prompts, stop, sampling))
+}
+
+/// Whether the prompts can be continued.
+///
+/// # Errors
+/// An empty prompt, one that leaves no position free, settings out of range.
+pub fn check(model: &Model, prompts: &[Prompt], sampling: &Sampling) -> Result<()> {
     sampling.check()?;
-    let room = |prompt: &[u32]| model.max_positions().saturating_sub(prompt.len());
     for (i, prompt) in prompts.iter().enumerate() {
-        if prompt.is_empty() {
+        if prompt.ids.is_empty() {
             bail!("prompt {i} is empty: give at least one token to continue")
         }
-        if room(prompt) == 0 {
+        if prompt.ids.len() >= model.max_positions() {
             bail!(
-                "prompt {i} has {} tokens and fills the model's {} positions",
-                prompt.len(),
+                "prompt {i} has {} tokens and fills the model's {} positions: cut it shorter",
+                prompt.ids.len(),
                 model.max_positions()
             )
         }
     }
-    let mut sequences: Vec<Vec<u32>> = prompts.iter().map(|p| p.to_vec()).collect();
-    let mut open: Vec<usize> = (0..prompts.len()).collect();
-    for _ in 0..sampling.max_new_tokens {
-        if open.is_empty() {
-            break;
-        }
-        let (mut layout, mut ids, mut last) = (Layout::new(), Vec::new(), Vec::new());
-        for &i in &open {
-            layout.push(sequences[i].len(), None)?;
-            ids.extend_from_slice(&sequences[i]);
-            last.push(ids.len() as u32 - 1);
-        }
-        let hidden = model.hidden_detached(&ids, &layout)?;
-        let rows = Value::rows(&hidden, &Tensor::new(last, model.device())?)?;
-        let logits: Vec<Vec<f64>> =
-            rows.linear(&model.head_detached()?, None)?.to_dtype(DType::F64)?.to_vec2()?;
-        for (&i, logits) in open.iter().zip(logits) {
-            sequences[i].push(sampling.draw(&logits, rng)?);
-        }
-        open.retain(|&i| {
-            sequences[i].last() != Some(&eos_id) && sequences[i].len() - prompts[i].len() < room(prompts[i])
-        });
-    }
-    Ok(sequences.into_iter().zip(prompts).map(|(s, p)| s[p.len()..].to_vec()).collect())
+    Ok(())
 }
 
-impl Sampling {
-    fn check(&self) -> Result<()> {
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            bail!("temperature = {}: expected 0 (greedy) or a positive number", self.temperature)
+fn continue_all(
+    model: &Model,
+    prompts: &[Prompt],
+    stop: &Stop,
+    sampling: &Sampling,
+) -> Result<Vec<Vec<u32>>> {
+    let mut done = vec![Vec::new(); prompts.len()];
+    let mut waiting = prompts.iter().enumerate().peekable();
+    let mut open: Vec<Open> = Vec::new();
+    let mut cache = Cache::new();
+    loop {
+        let mut new = Vec::new();
+        let mut rows = 0;
+        while let Some((_, prompt)) = waiting.peek()
+            && open.len() + new.len() < BATCH
+            && (new.is_empty() || rows + prompt.ids.len() <= MAX_ROWS)
+        {
+            rows += prompt.ids.len();
+            new.extend(waiting.next().map(|(index, prompt)| {
+                let rng = seed::rng(sampling.seed, &format!("generate {}", prompt.stream));
+                Open { index, prompt: prompt.ids, ids: Vec::new(), rng }
+            }));
         }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            bail!("top_p = {}: expected a number in (0, 1]", self.top_p)
+        if !new.is_empty() {
+            let (mut layout, mut fresh) = (Layout::new(), Cache::new());
+            for sequence in &new {
+                layout.push(sequence.prompt.len(), None)?;
+            }
+            let ids = new.iter().map(|s| s.prompt).collect::<Vec<_>>().concat();
+            let logits = model.next_logits(&ids, &layout, &mut fresh)?;
+            draw(&logits, &mut new, sampling)?;
+            cache.append(fresh)?;
+            open.append(&mut new);
+        } else if open.is_empty() {
+            return Ok(done);
+        } else {
+            let last: Vec<u32> = open.iter().map(|s| s.ids[s.ids.len() - 1]).collect();
+            let logits = model.next_logits(&last, &cache.step(), &mut cache)?;
+            draw(&logits, &mut open, sampling)?;
         }
-        Ok(())
+        let going = |s: &Open| -> Result<bool> {
+            let free = model.max_positions() - s.prompt.len();
+            Ok(s.ids.len() < sampling.max_new_tokens.min(free) && !stop.reached(&s.ids)?)
+        };
+        let keep = open.iter().map(going).collect::<Result<Vec<bool>>>()?;
+        cache.retain(&keep)?;
+        let mut keep = keep.into_iter();
+        for ended in open.extract_if(.., |_| keep.next() == Some(false)) {
+            done[ended.index] = ended.ids;
+        }
     }
+}
 
-    /// Draws a token from logits `[V]`.
-    fn draw(&self, logits: &[f64], rng: &mut impl Rng) -> Result<u32> {
-        let mut ranked: Vec<(usize, f64)> = logits.iter().copied().enumerate().collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if self.temperature == 0.0 {
-            return Ok(ranked[0].0 as u32);
-        }
-        if self.top_k > 0 {
-            ranked.truncate(self.top_k);
-        }
-        let best = ranked[0].1;
-        let weights: Vec<f64> = ranked.iter().map(|(_, z)| ((z - best) / self.temperature).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        let mut mass = 0.0;
-        let kept = weights.iter().position(|w| {
-            mass += w;
-            mass >= self.top_p * total
-        });
-        let kept = kept.map_or(weights.len(), |i| i + 1);
-        Ok(ranked[WeightedIndex::new(&weights[..kept])?.sample(rng)].0 as u32)
+/// Draws a token for every sequence from its row of logits `[n, V]`.
+fn draw(logits: &Tensor, open: &mut [Open], sampling: &Sampling) -> Result<()> {
+    let vocabulary = logits.dim(1)?;
+    let rows = logits.flatten_all()?;
+    match rows.dtype() {
+        DType::F64 => draw_rows(&rows.to_vec1::<f64>()?, vocabulary, open, sampling),
+        _ => draw_rows(&rows.to_dtype(DType::F32)?.to_vec1::<f32>()?, vocabulary, open, sampling),
     }
+}
+
+fn draw_rows<T: ldyn_core::Real>(
+    rows: &[T],
+    vocabulary: usize,
+    open: &mut [Open],
+    sampling: &Sampling,
+) -> Result<()> {
+    open.par_iter_mut().zip(rows.par_chunks(vocabulary)).try_for_each(|(sequence, logits)| {
+        sequence.ids.push(sampling.draw(logits, &mut sequence.rng)?);
+        Ok(())
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::seed;
-
-    fn drawn(sampling: Sampling) -> Vec<u32> {
-        let logits = [0.0, 2.0, 1.0, -1.0];
-        let mut rng = seed::rng(5, "draw");
-        let mut seen: Vec<u32> = (0..2000).map(|_| sampling.draw(&logits, &mut rng).unwrap()).collect();
-        seen.sort_unstable();
-        seen.dedup();
-        seen
-    }
-
-    #[test]
-    fn top_k_and_top_p_keep_the_most_likely_tokens() {
-        let all = Sampling::default();
-        assert_eq!(drawn(all), [0, 1, 2, 3]);
-        assert_eq!(drawn(Sampling { temperature: 0.0, ..all }), [1]);
-        assert_eq!(drawn(Sampling { top_k: 2, ..all }), [1, 2]);
-        // softmax: 0.087, 0.644, 0.237, 0.032
-        assert_eq!(drawn(Sampling { top_p: 0.6, ..all }), [1]);
-        assert_eq!(drawn(Sampling { top_p: 0.9, ..all }), [0, 1, 2]);
-    }
-
-    #[test]
-    fn draws_follow_the_softmax() {
-        let mut rng = seed::rng(6, "draw");
-        let n = 20_000;
-        let ones = (0..n).filter(|_| Sampling::default().draw(&[0.0, 1.0], &mut rng).unwrap() == 1).count();
-        // σ(1) = 0.7311, standard error 0.0031
-        assert!((ones as f64 / f64::from(n) - 0.7311).abs() < 0.0125);
-    }
-
-    #[test]
-    fn settings_out_of_range_are_named() {
-        for (sampling, name) in [
-            (Sampling { temperature: -1.0, ..Sampling::default() }, "temperature"),
-            (Sampling { top_p: 0.0, ..Sampling::default() }, "top_p"),
-        ] {
-            assert!(sampling.check().unwrap_err().to_string().contains(name));
-        }
-    }
-}
+mod tests;

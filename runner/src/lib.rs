@@ -9,6 +9,7 @@ pub mod device;
 pub mod dynamics;
 pub mod files;
 pub mod generate;
+pub mod grid;
 pub mod interrupt;
 pub mod model;
 pub mod monitor;

@@ -2,6 +2,7 @@
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Fewer prompts than this decide nothing.
 pub const MIN_PROMPTS: usize = 5;
@@ -34,6 +35,22 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
 /// [`estimate`] of enough prompts; `None` for fewer than [`MIN_PROMPTS`].
 pub fn estimate_of_enough(values: &[f64]) -> Option<Estimate> {
     estimate(values).filter(|e| e.n >= MIN_PROMPTS)
+}
+
+/// Half-width of the central interval of Student's distribution that holds the share `confidence`,
+/// in standard errors.
+///
+/// ```
+/// use ldyn::statistics::student_t;
+/// assert!((student_t(0.95, 2) - 4.302_653).abs() < 1e-5);
+/// assert!((student_t(0.95, 1_000_000) - 1.959_966).abs() < 1e-5);
+/// ```
+///
+/// # Panics
+/// No degrees of freedom, or a confidence outside (0, 1).
+pub fn student_t(confidence: f64, degrees_of_freedom: usize) -> f64 {
+    let t = StudentsT::new(0.0, 1.0, degrees_of_freedom as f64).expect("at least one degree of freedom");
+    t.inverse_cdf(f64::midpoint(1.0, confidence))
 }
 
 /// Pearson's correlation coefficient; `None` when either side does not vary.

@@ -407,14 +407,17 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.progress.say("the model before finetuning answers the probed prompts");
-        let sampling = generate::Sampling { max_new_tokens, ..generate::Sampling::default() };
+        let seed = self.study.seed;
+        let sampling = generate::Sampling { max_new_tokens, seed, ..generate::Sampling::default() };
         let missing: Vec<usize> = (0..self.probes.len())
             .filter(|&i| self.probes[i].responses.iter().all(|(k, _)| k != kind))
             .collect();
-        let prompts: Vec<&[u32]> = missing.iter().map(|&i| self.probes[i].prompt.as_slice()).collect();
-        let mut rng = seed::rng(self.study.seed, kind);
-        let answers =
-            generate::generate(&self.model, &prompts, self.tokenizer.eos_id(), &sampling, &mut rng)?;
+        let prompts: Vec<generate::Prompt> = missing
+            .iter()
+            .map(|&i| generate::Prompt { ids: &self.probes[i].prompt, stream: self.probes[i].example })
+            .collect();
+        let stop = generate::Stop::at(self.tokenizer.eos_id());
+        let answers = generate::generate(&self.model, &prompts, &stop, &sampling)?;
         for (&i, mut answer) in missing.iter().zip(answers) {
             answer.truncate(self.study.data.max_length - self.probes[i].prompt.len());
             self.initial_answers.push((i, answer));

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Version of the layout that this reader knows.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// A loss of this name is trained on single responses.
 const SFT: &str = "sft";
 
@@ -94,7 +94,8 @@ pub enum Source {
 pub struct Continuation {
     pub prompt: Vec<u32>,
     pub ids: Vec<u32>,
-    pub min_margin: f64,
+    /// By how much each token's logit leads.
+    pub gaps: Vec<f64>,
 }
 
 /// Optimiser steps from the stored weights on.

@@ -7,7 +7,7 @@ mod tolerance;
 
 use candle_core::{DType, Device, Tensor};
 use fixture::{Fixture, Source, all, loss};
-use ldyn::generate::{Sampling, generate};
+use ldyn::generate::{Prompt, Sampling, Stop, generate};
 use ldyn::model::{Architecture, Model};
 use ldyn::probe::When;
 use ldyn::record::Metrics;
@@ -238,14 +238,24 @@ fn three_optimiser_steps_equal_those_of_torch() {
 #[test]
 fn greedy_continuations_equal_those_of_transformers() {
     for f in all() {
-        let model = f.model().unwrap();
-        for e in &f.expected.generation {
-            assert!(e.min_margin > tolerance::GREEDY_MARGIN, "{}: choose another seed", f.expected.variant);
-            let sampling = Sampling { temperature: 0.0, max_new_tokens: e.ids.len(), ..Sampling::default() };
-            // No id is EOS: the fixtures' continuations do not end at one.
-            let rng = &mut ldyn::seed::rng(0, "parity");
-            let found = generate(&model, &[e.prompt.as_slice()], u32::MAX, &sampling, rng).unwrap();
-            assert_eq!(found[0], e.ids, "{} prompt {:?}", f.expected.variant, e.prompt);
+        let (model, variant) = (f.model().unwrap(), &f.expected.variant);
+        let expected = &f.expected.generation;
+        assert_eq!(expected.len(), f.expected.pairs.len(), "{variant}");
+        for e in expected {
+            assert!(e.ids.len() >= 32 && e.gaps.len() == e.ids.len(), "{variant} prompt {:?}", e.prompt);
+            let least = e.gaps.iter().copied().fold(f64::INFINITY, f64::min);
+            assert!(
+                least > tolerance::GREEDY_MARGIN,
+                "{variant}: a near tie of {least}, choose another seed"
+            );
+        }
+        let prompts: Vec<Prompt> = expected.iter().map(|e| Prompt { ids: &e.prompt, stream: 0 }).collect();
+        let max_new_tokens = expected.iter().map(|e| e.ids.len()).max().unwrap();
+        let greedy = Sampling { temperature: 0.0, max_new_tokens, ..Sampling::default() };
+        // An EOS does not end the fixtures' continuations.
+        let found = generate(&model, &prompts, &Stop::default(), &greedy).unwrap();
+        for (e, found) in expected.iter().zip(found) {
+            assert_eq!(found, e.ids, "{variant} prompt {:?}", e.prompt);
         }
     }
 }

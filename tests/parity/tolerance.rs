@@ -124,8 +124,8 @@ pub const FINAL_LOGP: Tolerance = Tolerance {
 /// An argmax is compared if the best label leads by more than this: as far as [`LOGITS`] lets one logit go.
 pub const ARGMAX_MARGIN: f64 = 1e-4;
 
-/// A greedy continuation is compared if every token leads by more than this; a single other
-/// choice would change all that follows.
+/// A greedy continuation is compared if every token leads by more than this, five times what [`LOGITS`]
+/// allows two logits to move apart; a single other choice would change all that follows.
 pub const GREEDY_MARGIN: f64 = 1e-3;
 
 /// Numbers held against those of Python under one tolerance.

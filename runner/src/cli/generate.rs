@@ -1,16 +1,22 @@
-use crate::data::Tokenizer;
-use crate::generate::{Sampling, generate};
+use crate::data::{self, HH_MARKER, Need, ReadOptions, Tokenizer};
+use crate::generate::{Prompt, Sampling, Stop, check, generate};
 use crate::model::Model;
-use crate::{device, record, seed, study};
+use crate::progress::Progress;
+use crate::record::JsonlWriter;
+use crate::{config, device, study};
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// Continue prompts with a model folder; one JSON line `{"prompt", "response"}` each.
 ///
-/// Example: ldyn generate --model runs/hh/dpo --prompt "What is a horseshoe?" --human
+/// Examples:
+///   ldyn generate --model runs/hh/dpo --prompt "What is a horseshoe?" --human --temperature 0
+///   ldyn generate --model runs/hh/dpo --data hh.jsonl --limit 100 --stop '\n\nHuman:' --top-p 0.95 --out dpo.jsonl
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// Model folder in the Hugging Face layout, tokenizer included.
     #[arg(long)]
@@ -18,15 +24,21 @@ pub(super) struct Args {
     /// A prompt. Repeatable.
     #[arg(long)]
     prompt: Vec<String>,
-    /// A JSONL file whose `prompt` fields are continued.
+    /// A file whose prompts are continued, as for training and probing: .jsonl, .jsonl.gz or .parquet.
     #[arg(long, conflicts_with = "prompt")]
     data: Option<PathBuf>,
-    /// Wrap each prompt as "\n\nHuman: … \n\nAssistant:", the form of the HH data.
+    /// Wrap each prompt as "\n\nHuman: … \n\nAssistant:", the form of the HH data, and end at the next human turn.
     #[arg(long)]
     human: bool,
     /// Continue only the first prompts of the file.
     #[arg(long)]
     limit: Option<usize>,
+    /// File that receives the lines; it must not exist [default: standard output].
+    #[arg(long, short)]
+    out: Option<PathBuf>,
+    /// Text that ends a response, which is cut before it; \n is a new line. Repeatable.
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
     /// Longest continuation in tokens.
     #[arg(long, default_value_t = 128)]
     max_new_tokens: usize,
@@ -39,17 +51,12 @@ pub(super) struct Args {
     /// Draw among the fewest tokens whose mass reaches this.
     #[arg(long, default_value_t = 1.0)]
     top_p: f64,
-    /// Seed of the draws.
+    /// Seed of the draws. A prompt's draws depend on it and on the prompt's place in the file alone.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// `cpu`, `cuda` or `cuda:N`.
     #[arg(long, default_value = "cpu")]
     device: String,
-}
-
-#[derive(Deserialize)]
-struct Prompt {
-    prompt: String,
 }
 
 #[derive(Serialize)]
@@ -58,40 +65,73 @@ struct Generated<'a> {
     response: String,
 }
 
-/// Prompts that go through the model together.
-const BATCH: usize = 16;
+/// Where a human turn begins in HH conversations.
+const HUMAN: &str = "\n\nHuman:";
 
-pub(super) fn run(args: &Args) -> Result<()> {
-    let mut prompts: Vec<String> = match &args.data {
-        Some(path) => record::read_jsonl::<Prompt>(path)?.into_iter().map(|p| p.prompt).collect(),
-        None => args.prompt.clone(),
-    };
-    prompts.truncate(args.limit.unwrap_or(usize::MAX));
+/// Responses between two writes.
+const BATCH: usize = 64;
+
+pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
+    let mut prompts = prompts(args, progress)?;
     if prompts.is_empty() {
-        bail!("nothing to continue: give --prompt TEXT or --data FILE.jsonl with `prompt` fields")
+        bail!("nothing to continue: give --prompt TEXT or --data FILE")
     }
     if args.human {
-        prompts.iter_mut().for_each(|p| *p = format!("\n\nHuman: {p}\n\nAssistant:"));
+        prompts.iter_mut().for_each(|(_, p)| *p = format!("{HUMAN} {p}{HH_MARKER}"));
     }
     let model = Model::load(&args.model, study::dtype("f32")?, &device::open(&args.device)?)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
+    let mut texts: Vec<String> = args.stop.iter().map(|text| text.replace("\\n", "\n")).collect();
+    texts.extend(args.human.then(|| HUMAN.to_owned()));
+    let stop = Stop::at(tokenizer.eos_id()).or_texts(&tokenizer, &texts)?;
     let sampling = Sampling {
         max_new_tokens: args.max_new_tokens,
         temperature: args.temperature,
         top_k: args.top_k,
         top_p: args.top_p,
+        seed: args.seed,
     };
-    let mut rng = seed::rng(args.seed, "generate");
-    let mut out = std::io::stdout().lock();
-    for batch in prompts.chunks(BATCH) {
-        let ids = batch.iter().map(|p| tokenizer.encode(p)).collect::<Result<Vec<_>>>()?;
-        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-        let answers = generate(&model, &ids, tokenizer.eos_id(), &sampling, &mut rng)?;
-        for (prompt, answer) in batch.iter().zip(answers) {
-            let text = answer.strip_suffix(&[tokenizer.eos_id()]).unwrap_or(&answer);
-            let row = Generated { prompt, response: tokenizer.decode(text)? };
-            writeln!(out, "{}", serde_json::to_string(&row)?).context("writing to standard output")?;
+    let ids = prompts.iter().map(|(_, p)| tokenizer.encode(p)).collect::<Result<Vec<_>>>()?;
+    let tokenized: Vec<Prompt> =
+        prompts.iter().zip(&ids).map(|((stream, _), ids)| Prompt { ids, stream: *stream }).collect();
+    check(&model, &tokenized, &sampling)?;
+    let mut writer = args.out.as_deref().map(JsonlWriter::create).transpose()?;
+    let (mut written, mut tokens, mut seconds) = (0, 0, 0.0);
+    for (batch, prompts) in tokenized.chunks(BATCH).zip(prompts.chunks(BATCH)) {
+        let started = Instant::now();
+        let answers = generate(&model, batch, &stop, &sampling)?;
+        seconds += started.elapsed().as_secs_f64();
+        tokens += answers.iter().map(Vec::len).sum::<usize>();
+        let rows = prompts
+            .iter()
+            .zip(&answers)
+            .map(|((_, prompt), answer)| Ok(Generated { prompt, response: stop.text(&tokenizer, answer)? }));
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        match &mut writer {
+            Some(writer) => writer.write_all(&rows)?,
+            None => rows.iter().try_for_each(print)?,
+        }
+        written += rows.len();
+        if let Some(path) = &args.out {
+            progress.say(&format!("{written} of {} responses in {}", ids.len(), path.display()));
         }
     }
+    progress.say(&format!("{tokens} tokens in {seconds:.3} s, {:.0} a second", tokens as f64 / seconds));
     Ok(())
+}
+
+/// The prompts with their places, from 0.
+fn prompts(args: &Args, progress: &Progress) -> Result<Vec<(usize, String)>> {
+    let Some(path) = &args.data else {
+        return Ok(args.prompt.iter().take(args.limit.unwrap_or(usize::MAX)).cloned().enumerate().collect());
+    };
+    let options = study::read_options(&config::Data::default(), &args.model)?;
+    let read = data::read(path, &ReadOptions { need: Need::Prompt, limit: args.limit, ..options })?;
+    read.notes().iter().for_each(|note| progress.say(note));
+    Ok(read.records.into_iter().map(|record| (record.example, record.prompt)).collect())
+}
+
+fn print(row: &Generated) -> Result<()> {
+    let line = serde_json::to_string(row)?;
+    writeln!(std::io::stdout().lock(), "{line}").context("writing to standard output")
 }

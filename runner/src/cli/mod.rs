@@ -3,12 +3,15 @@
 mod decompose;
 mod demo;
 mod generate;
+mod import_curves;
+mod init;
 mod kernel;
 mod pretrain;
 mod probe;
 mod report;
 mod run;
 mod selftest;
+mod study;
 mod train;
 mod triage;
 mod verify;
@@ -39,7 +42,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(demo::Args),
+    Init(init::Args),
     Run(run::Args),
+    Study(study::Args),
     Train(train::Args),
     Pretrain(pretrain::Args),
     Probe(probe::Args),
@@ -48,6 +53,7 @@ enum Verb {
     Triage(triage::Args),
     Generate(generate::Args),
     Report(report::Args),
+    ImportCurves(import_curves::Args),
     Selftest(selftest::Args),
     Verify(verify::Args),
 }
@@ -73,15 +79,18 @@ pub fn run(cli: Cli) -> Result<()> {
     let progress = if cli.quiet { Progress::Quiet } else { Progress::Shown };
     match cli.verb {
         Verb::Demo(args) => demo::run(&args, &progress),
+        Verb::Init(args) => init::run(&args),
         Verb::Run(args) => run::run(&args, &progress),
+        Verb::Study(args) => study::run(&args, &progress),
         Verb::Train(args) => train::run(&args, &progress),
         Verb::Pretrain(args) => pretrain::run(&args, &progress),
         Verb::Probe(args) => probe::run(&args, &progress),
         Verb::Decompose(args) => decompose::run(&args, &progress),
         Verb::Kernel(args) => kernel::run(&args, &progress),
         Verb::Triage(args) => triage::run(&args, &progress),
-        Verb::Generate(args) => generate::run(&args),
-        Verb::Report(args) => report::run(&args),
+        Verb::Generate(args) => generate::run(&args, &progress),
+        Verb::Report(args) => report::run(&args, &progress),
+        Verb::ImportCurves(args) => import_curves::run(&args, &progress),
         Verb::Selftest(args) => selftest::run(&args),
         Verb::Verify(args) => verify::run(&args),
     }

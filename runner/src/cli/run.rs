@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub(super) struct Args {
     /// The study file (TOML).
     study: PathBuf,
-    /// Override a key: `a.b=value`; stages by index, name or objective. Repeatable.
+    /// Override a key: `a.b=value`, or `a.b=` for its default; stages by index, name or objective. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(flatten)]

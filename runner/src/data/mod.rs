@@ -27,6 +27,8 @@ pub use tokenizer::{KNOWN_EOS, Tokenizer};
 
 #[cfg(test)]
 mod real_data_tests;
+#[cfg(test)]
+pub(crate) use tokenizer::tests::byte_tokenizer;
 
 /// The response kinds that the reference tracks, in its order, with their
 /// symbols in the paper and what they are. Any other kind name is accepted

@@ -176,7 +176,7 @@ fn find_eos(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<(String, Eos
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use serde_json::json;
 
@@ -205,7 +205,7 @@ pub(super) mod tests {
         .to_string()
     }
 
-    pub(in super::super) fn byte_tokenizer() -> Tokenizer {
+    pub(crate) fn byte_tokenizer() -> Tokenizer {
         Tokenizer::from_bytes(byte_tokenizer_json().as_bytes(), "<|endoftext|>").unwrap()
     }
 

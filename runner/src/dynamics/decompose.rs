@@ -6,7 +6,7 @@ use super::predict::{self, PerToken};
 use crate::config::Stage;
 use crate::data::TokenizedRecord;
 use crate::model::{Direction, Model};
-use crate::record::{Cost, Decomposition, MapToken, Response, Scale, Step, Token, TokenMap};
+use crate::record::{Cause, Cost, Decomposition, MapToken, Response, Scale, Step, Token, TokenMap};
 use crate::score::Item;
 use crate::statistics;
 use crate::train::{self, Example, Loss, Update, UpdateToken};
@@ -17,7 +17,7 @@ use std::time::Instant;
 /// What is to be worked out besides predicted, actual and remainder.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Detail {
-    /// Split the prediction by embedding, blocks, norm and head: one more Jacobian–vector product a group.
+    /// Split the prediction by embedding, blocks, norm and head: a Jacobian–vector product more a group.
     pub groups: bool,
     /// Token by token of the update and of the first observed record: one backward pass and one
     /// Jacobian–vector product for each token of the update.
@@ -45,10 +45,14 @@ pub fn decompose(
     let items: Vec<Item> = observed.iter().map(Item::from).collect();
     let whole = update.whole()?;
     let started = Instant::now();
-    let parts = update.parts.iter().map(|(_, part)| predict::predicted(model, part, &items));
-    let parts = parts.collect::<Result<Vec<_>>>()?;
+    let (causes, parts): (Vec<Cause>, Vec<&Direction>) = update.parts.iter().map(|(c, p)| (*c, p)).unzip();
+    let by_part = predict::predicted(model, &parts, &items)?;
     let prediction = started.elapsed().as_secs_f64() / parts.len() as f64;
-    let groups = if detail.groups { by_group(model, &whole, &items)? } else { Vec::new() };
+    let (mut groups, mut by_group) = (Vec::new(), PerToken::new());
+    if detail.groups {
+        groups = self::groups(model, &whole);
+        by_group = predict::predicted(model, &groups.iter().map(|(_, g)| g).collect::<Vec<_>>(), &items)?;
+    }
     let started = Instant::now();
     let before = predict::measured(model, &items)?;
     let forward = started.elapsed().as_secs_f64();
@@ -63,13 +67,14 @@ pub fn decompose(
     let mut responses = Vec::new();
     for (i, record) in observed.iter().enumerate() {
         for (j, (kind, _)) in record.responses.iter().enumerate() {
-            let at = |values: &PerToken<f64>| values[i][j].iter().sum::<f64>();
+            let sums =
+                |values: &PerToken<Vec<f64>>, along: usize| values[i][j].iter().map(|t| t[along]).sum();
             let tokens: Vec<Token> = (0..before[i][j].len())
                 .map(|t| Token {
                     token: target(&items[i], j, t),
                     text: text(target(&items[i], j, t)),
                     logp: before[i][j][t].logp,
-                    predicted: parts.iter().map(|p| p[i][j][t]).sum(),
+                    predicted: by_part[i][j][t].iter().sum(),
                     actual: actual[i][j][t].logp - before[i][j][t].logp,
                 })
                 .collect();
@@ -83,8 +88,12 @@ pub fn decompose(
                 predicted,
                 actual,
                 remainder: actual - predicted,
-                causes: update.parts.iter().zip(&parts).map(|((cause, _), p)| (*cause, at(p))).collect(),
-                groups: groups.iter().map(|(name, p)| (name.clone(), at(p))).collect(),
+                causes: causes.iter().enumerate().map(|(k, cause)| (*cause, sums(&by_part, k))).collect(),
+                groups: groups
+                    .iter()
+                    .enumerate()
+                    .map(|(k, (g, _))| (g.clone(), sums(&by_group, k)))
+                    .collect(),
                 a_norm: a_sq.sum::<f64>().sqrt(),
                 tokens,
             });
@@ -177,8 +186,8 @@ fn describe(
     })
 }
 
-/// The prediction through each group of parameters alone; by linearity they add up to the whole.
-fn by_group(model: &Model, direction: &Direction, items: &[Item]) -> Result<Vec<(String, PerToken<f64>)>> {
+/// A direction split by groups of parameters; by linearity predictions along them add up to the whole.
+fn groups(model: &Model, direction: &Direction) -> Vec<(String, Direction)> {
     let mut groups: Vec<(String, Direction)> = Vec::new();
     for (name, _) in model.parameters() {
         let Some(tensor) = direction.get(name) else { continue };
@@ -189,7 +198,7 @@ fn by_group(model: &Model, direction: &Direction, items: &[Item]) -> Result<Vec<
             None => groups.push((group, Direction::from([entry]))),
         }
     }
-    groups.into_iter().map(|(g, part)| Ok((g, predict::predicted(model, &part, items)?))).collect()
+    groups
 }
 
 fn token_map(
@@ -203,8 +212,8 @@ fn token_map(
     let item = Item::from(record);
     let (mut rows, mut values) = (Vec::new(), Vec::new());
     update.token_by_token(model, loss, examples, |token: UpdateToken, direction| {
-        let predicted = predict::predicted(model, &direction, std::slice::from_ref(&item))?;
-        values.extend(predicted.into_iter().flatten().flatten());
+        let predicted = predict::predicted(model, &[&direction], std::slice::from_ref(&item))?;
+        values.extend(predicted.into_iter().flatten().flatten().flatten());
         let response = ["chosen", "rejected", "anchor"][token.response];
         let line = examples[token.example].example;
         rows.push(MapToken {

@@ -61,7 +61,7 @@ impl<'a> Gauge<'a> {
             return Ok(Vec::new());
         }
         let items: Vec<Item> = self.records.iter().map(Item::from).collect();
-        let predicted = predict::predicted(&self.start, &displacement(&self.start, model)?, &items)?;
+        let predicted = predict::predicted(&self.start, &[&displacement(&self.start, model)?], &items)?;
         let logps = self.logps_of(model)?;
         let mut rows = Vec::new();
         for (i, record) in self.records.iter().enumerate() {
@@ -74,7 +74,7 @@ impl<'a> Gauge<'a> {
                     examples_seen: when.examples_seen,
                     example: record.example,
                     kind: kind.clone(),
-                    predicted: sum(&predicted),
+                    predicted: predicted[i][j].iter().map(|along| along[0]).sum(),
                     measured: sum(&logps) - sum(&self.logps),
                 });
             }

@@ -105,7 +105,7 @@ struct Action {
 }
 
 fn actions(model: &Model, direction: &Direction, packed: &Packed) -> Result<Vec<Action>> {
-    let (hidden, head) = predict::rows(model, direction, packed)?;
+    let (hidden, head) = predict::rows(model, &[direction], packed)?;
     let vocab = model.vocab_size();
     let (mut pi, mut change) = (vec![0.0f64; vocab], vec![0.0f64; vocab]);
     let mut out = Vec::with_capacity(packed.targets.len());
@@ -114,7 +114,7 @@ fn actions(model: &Model, direction: &Direction, packed: &Packed) -> Result<Vec<
         let chosen = Tensor::arange(start as u32, (start + n) as u32, model.device())?;
         let logits = hidden.rows(&chosen)?.linear(&head, None)?;
         let values: Vec<Vec<f64>> = logits.primal.to_dtype(DType::F64)?.to_vec2()?;
-        let tangent = logits.tangent.context("no weight of the direction reaches the logits")?;
+        let tangent = logits.tangent(0).context("no weight of the direction reaches the logits")?;
         let tangents: Vec<Vec<f64>> = tangent.to_dtype(DType::F64)?.to_vec2()?;
         for ((z, dz), &label) in values.iter().zip(&tangents).zip(&packed.targets[start..]) {
             softmax::softmax_into(z, &mut pi)?;
@@ -170,8 +170,9 @@ pub fn dense(model: &Model, observed: &Packed, update: &Packed) -> Result<Vec<f6
         let mut unit = vec![0.0f64; l * vocab];
         unit[column] = 1.0;
         let unit = Tensor::from_vec(unit, (l, vocab), model.device())?;
-        let (hidden, head) = predict::rows(model, &pullback(model, update, &unit)?, observed)?;
-        let tangent = hidden.linear(&head, None)?.tangent.context("no weight reaches the logits")?;
+        let (hidden, head) = predict::rows(model, &[&pullback(model, update, &unit)?], observed)?;
+        let logits = hidden.linear(&head, None)?;
+        let tangent = logits.tangent(0).context("no weight reaches the logits")?;
         let tangent: Vec<f64> = tangent.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         for (row, value) in tangent.into_iter().enumerate() {
             kernel[row * l * vocab + column] = value;

@@ -10,29 +10,41 @@ use ldyn_core::diagnostics::TokenStats;
 /// A number for every scored token: `[item][response][token]`.
 pub type PerToken<T> = Vec<Vec<Vec<T>>>;
 
-/// Rows that a Jacobian–vector product holds at a time: it keeps a value and a tangent of each.
-const MAX_ROWS: usize = score::MAX_ROWS / 2;
-
-/// First-order Δ log π of every scored token when the weights move along `direction`: one
-/// Jacobian–vector product, −η·A·K·G where the direction is a gradient step.
+/// First-order Δ log π of every scored token when the weights move along each of `directions`, a number
+/// a direction: one Jacobian–vector product each, −η·A·K·G where the direction is a gradient step. What
+/// the products have in common is computed once.
 ///
 /// # Errors
 /// A direction of other parameters; items as in [`score::pack`].
-pub fn predicted(model: &Model, direction: &Direction, items: &[Item]) -> Result<PerToken<f64>> {
-    per_token(items, MAX_ROWS, |packed| tangents(model, direction, packed))
+pub fn predicted(model: &Model, directions: &[&Direction], items: &[Item]) -> Result<PerToken<Vec<f64>>> {
+    // A value and a tangent a direction are held of each row.
+    per_token(items, score::MAX_ROWS / (1 + directions.len()), |packed| {
+        let (hidden, head) = rows(model, directions, packed)?;
+        let log_probs = hidden.log_probs(&head, &packed.targets, None)?;
+        let along: Vec<_> = (0..directions.len()).map(|i| numbers(&log_probs, i)).collect::<Result<_>>()?;
+        Ok((0..packed.targets.len()).map(|t| along.iter().map(|d| d[t]).collect()).collect())
+    })
 }
 
-/// First-order Δ log π of every packed target along `direction`.
+/// First-order Δ log π of the target of every row, a list for each of the rows' `N` directions.
 ///
 /// # Errors
-/// As [`predicted`].
-pub fn tangents(model: &Model, direction: &Direction, packed: &Packed) -> Result<Vec<f64>> {
-    let (hidden, head) = rows(model, direction, packed)?;
-    let log_probs = hidden.log_probs(&head, &packed.targets, None)?;
-    match log_probs.tangent {
-        Some(tangent) => Ok(tangent.to_dtype(DType::F64)?.to_vec1()?),
-        None => Ok(vec![0.0; packed.targets.len()]),
+/// Targets of other rows.
+pub(super) fn tangents<const N: usize>(hidden: &Dual, head: &Dual, targets: &[u32]) -> Result<[Vec<f64>; N]> {
+    let log_probs = hidden.log_probs(head, targets, None)?;
+    let mut out = [const { Vec::new() }; N];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = numbers(&log_probs, i)?;
     }
+    Ok(out)
+}
+
+/// The derivative along direction `i`.
+fn numbers(log_probs: &Dual, i: usize) -> Result<Vec<f64>> {
+    Ok(match log_probs.tangent(i) {
+        Some(tangent) => tangent.to_dtype(DType::F64)?.to_vec1()?,
+        None => vec![0.0; log_probs.primal.elem_count()],
+    })
 }
 
 /// Statistics of every scored token as the model is.
@@ -62,9 +74,9 @@ fn per_token<T>(
     Ok(out)
 }
 
-/// Hidden rows that predict the targets, and the head, with their derivatives.
-pub(super) fn rows(model: &Model, direction: &Direction, packed: &Packed) -> Result<(Dual, Dual)> {
-    let (hidden, head) = model.duals(direction, &packed.ids, &packed.layout)?;
+/// Hidden rows that predict the targets, and the head, with their derivatives along each direction.
+pub(super) fn rows(model: &Model, directions: &[&Direction], packed: &Packed) -> Result<(Dual, Dual)> {
+    let (hidden, head) = model.duals(directions, &packed.ids, &packed.layout)?;
     let picked = Tensor::new(packed.rows.as_slice(), model.device())?;
     Ok((hidden.rows(&picked)?, head))
 }

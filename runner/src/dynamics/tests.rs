@@ -279,8 +279,8 @@ fn a_direction_that_moves_nothing_predicts_nothing() {
     let (_, model) = models().remove(1);
     let (_, record) = data(2);
     let predicted =
-        predict::predicted(&model, &crate::model::Direction::new(), &[Item::from(&record)]).unwrap();
-    assert!(predicted.iter().flatten().flatten().all(|&p| p == 0.0));
+        predict::predicted(&model, &[&crate::model::Direction::new()], &[Item::from(&record)]).unwrap();
+    assert!(predicted.iter().flatten().flatten().all(|along| along[..] == [0.0]));
 }
 
 #[test]
@@ -304,13 +304,20 @@ fn triage_scores_are_what_they_are_called() {
                 score::score(m, &[pair.item()]).unwrap()[0].iter().map(|r| r.logp).collect()
             };
             let before = logps(&model);
+            let mut top = score::pack(&[pair.item()]).unwrap();
+            top.targets = score::token_stats(&model, &top).unwrap().iter().map(|s| s.argmax as u32).collect();
+            let confidence = |m: &Model| -> f64 {
+                score::token_stats(m, &top).unwrap()[top.ranges[1].clone()].iter().map(|s| s.logp).sum()
+            };
             for (direction, predicted) in [
-                (both.clone(), [row.data_chosen, row.data_rejected]),
-                (own(pair).unwrap().whole().unwrap(), [row.own_chosen, row.own_rejected]),
+                (both.clone(), [row.data_chosen, row.data_rejected, row.data_argmax]),
+                (own(pair).unwrap().whole().unwrap(), [row.own_chosen, row.own_rejected, row.own_argmax]),
             ] {
                 let copy = model.copy().unwrap();
                 move_along(&copy, &direction, 1.0).unwrap();
-                for ((after, before), predicted) in logps(&copy).iter().zip(&before).zip(predicted) {
+                let after = logps(&copy).into_iter().chain([confidence(&copy)]);
+                let before = before.iter().copied().chain([confidence(&model)]);
+                for ((after, before), predicted) in after.zip(before).zip(predicted) {
                     let measured = after - before;
                     assert!(
                         (measured - predicted).abs() < 1e-3 * measured.abs(),

@@ -7,6 +7,7 @@ use crate::model::{Direction, Model};
 use crate::record::TriageRow;
 use crate::score::{self, Packed};
 use crate::train::{Example, Update};
+use crate::value::Value;
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Tensor};
 use ldyn_core::diagnostics::TokenStats;
@@ -41,10 +42,11 @@ pub fn triage(
         let (depth, deepest, deepest_at) = depth(&stats[n.clone()]);
         let (ches, ches_normalised) = ches(model, &packed)?;
         let direction = own(example)?.whole()?;
-        let by_own = predict::tangents(model, &direction, &packed)?;
-        let by_data = predict::tangents(model, data, &packed)?;
-        let top = Packed { targets: stats.iter().map(|s| s.argmax as u32).collect(), ..packed.clone() };
-        let top_by_own = predict::tangents(model, &direction, &top)?;
+        let (hidden, head) = predict::rows(model, &[&direction, data], &packed)?;
+        let [by_own, by_data] = predict::tangents(&hidden, &head, &packed.targets)?;
+        let top: Vec<u32> = stats[n.clone()].iter().map(|s| s.argmax as u32).collect();
+        let along_rejected = Tensor::arange(n.start as u32, n.end as u32, model.device())?;
+        let [top_by_own, top_by_data] = predict::tangents(&hidden.rows(&along_rejected)?, &head, &top)?;
         each(TriageRow {
             example: example.example,
             n_tokens: [y.len(), n.len()],
@@ -60,9 +62,10 @@ pub fn triage(
             ches_normalised,
             own_chosen: by_own[y.clone()].iter().sum(),
             own_rejected: by_own[n.clone()].iter().sum(),
-            own_argmax: top_by_own[n.clone()].iter().sum(),
+            own_argmax: top_by_own.iter().sum(),
             data_chosen: by_data[y].iter().sum(),
             data_rejected: by_data[n].iter().sum(),
+            data_argmax: top_by_data.iter().sum(),
         })?;
     }
     Ok(())

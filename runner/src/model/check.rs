@@ -142,8 +142,8 @@ impl Objective {
 
     fn tangent(&self, model: &Model, name: &str, direction: &Tensor) -> Result<f64> {
         let tangents = BTreeMap::from([(name.to_owned(), direction.clone())]);
-        let (hidden, head) = model.duals(&tangents, &self.ids, &self.layout)?;
-        match self.log_probs(&hidden, &head)?.tangent {
+        let (hidden, head) = model.duals(&[&tangents], &self.ids, &self.layout)?;
+        match self.log_probs(&hidden, &head)?.tangent(0) {
             Some(tangent) => Ok((tangent * &self.weights)?.sum_all()?.to_scalar()?),
             None => Ok(0.0),
         }

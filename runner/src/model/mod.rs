@@ -21,7 +21,7 @@ pub use config::{Architecture, CONFIG, GptNeoX, ModelConfig};
 pub use layers::Lookup;
 pub(crate) use save::write_tensors;
 
-use crate::value::{Dual, Layout, Value};
+use crate::value::{Cache, Dual, Layout, Pass, Value};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use layers::{Parameters, Start};
@@ -219,18 +219,50 @@ impl Model {
         self.hidden_detached(ids, layout)?.linear(&self.head_detached()?, None)
     }
 
-    /// Hidden rows `[N, d]` and head `[V, d]` with their derivatives along `tangents`, which
-    /// maps names to directions of the parameters' shapes; absent names do not move. No graph is
+    /// Logits `[spans, V]` behind the last row of every span, without a graph. Spans go on where the
+    /// sequences in `cache` have ended, and their keys and values are added to it: span i is behind all
+    /// rows of sequence i, or, in an empty cache, begins it.
+    ///
+    /// ```
+    /// use ldyn::model::{Model, ModelConfig};
+    /// use ldyn::value::{Cache, Layout};
+    /// # use candle_core::{DType, Device};
+    /// let config = r#"{"model_type": "gpt_neox", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
+    ///     "num_attention_heads": 2, "intermediate_size": 16, "rotary_pct": 0.5}"#;
+    /// let rng = &mut ldyn::seed::rng(0, "example");
+    /// let model = Model::init(ModelConfig::parse(config)?, DType::F64, &Device::Cpu, rng)?;
+    /// let mut cache = Cache::new();
+    /// model.next_logits(&[1, 2, 3], &Layout::single(3)?, &mut cache)?;
+    /// let last = model.next_logits(&[4], &cache.step(), &mut cache)?; // computes one row
+    /// assert_eq!((last.dims(), cache.lens()), (&[1, 9][..], vec![4]));
+    /// # anyhow::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::hidden`]; a layout that does not go on where the cache ends, or a cache of another model.
+    pub fn next_logits(&self, ids: &[u32], layout: &Layout, cache: &mut Cache) -> Result<Tensor> {
+        let pass = Pass::new(cache, layout, self.config.layers)?;
+        let value = |name: &str| Ok(pass.value(self.var(name)?.as_detached_tensor()));
+        let hidden = self.forward(&value, ids, layout)?;
+        let last: Vec<u32> = layout.spans().iter().map(|span| (span.start + span.len - 1) as u32).collect();
+        let logits =
+            hidden.rows(&Tensor::new(last, &self.device)?)?.linear(&value(self.config.head())?, None)?;
+        Ok(logits.primal().clone())
+    }
+
+    /// Hidden rows `[N, d]` and head `[V, d]` with their derivatives along each of `directions`, which
+    /// map names to tangents of the parameters' shapes; absent names do not move. No graph is
     /// kept.
     ///
     /// # Errors
     /// A tangent without a parameter or of another shape, or as [`Model::hidden`].
-    pub fn duals(&self, tangents: &Direction, ids: &[u32], layout: &Layout) -> Result<(Dual, Dual)> {
-        for name in tangents.keys() {
+    pub fn duals(&self, directions: &[&Direction], ids: &[u32], layout: &Layout) -> Result<(Dual, Dual)> {
+        for name in directions.iter().flat_map(|d| d.keys()) {
             self.var(name)?;
         }
         let params = |name: &str| {
-            Dual::new(self.var(name)?, tangents.get(name))
+            let tangents: Vec<_> = directions.iter().map(|d| d.get(name)).collect();
+            Dual::new(self.var(name)?, &tangents)
                 .with_context(|| format!("in the direction of parameter `{name}`"))
         };
         Ok((self.forward(&params, ids, layout)?, params(self.config.head())?))
@@ -263,7 +295,7 @@ impl Model {
                 self.config.vocab_size
             )
         }
-        let longest = layout.spans().iter().map(|span| layout.offset(span) + span.len).max().unwrap_or(0);
+        let longest = layout.longest();
         ensure!(
             longest <= self.config.max_positions,
             "a sequence of {longest} tokens, but the model reads at most {} (`max_position_embeddings`): cut it shorter",

@@ -121,6 +121,129 @@ fn a_shared_prompt_gives_the_hidden_rows_of_separate_sequences() {
     }
 }
 
+/// The logits `[len, V]` of every sequence, each by itself and at once.
+fn whole(model: &Model, sequences: &[Vec<u32>]) -> Vec<Vec<Vec<f64>>> {
+    let one = |ids: &Vec<u32>| {
+        let layout = Layout::single(ids.len()).unwrap();
+        model.logits(ids, &layout).unwrap().to_dtype(DType::F64).unwrap().to_vec2().unwrap()
+    };
+    sequences.iter().map(one).collect()
+}
+
+/// Prefixes of different lengths, then a row a step, against the whole sequences at every position. A
+/// sequence is dropped where it ends, and another one comes in after the first step.
+fn worst_error_of_a_cache(model: &Model) -> f64 {
+    let sequences = [
+        vec![3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3],
+        vec![2, 7, 1, 8],
+        vec![1, 6, 1, 8, 0, 3, 3, 9, 8],
+        vec![5, 7, 7, 2, 1],
+    ];
+    let whole = whole(model, &sequences);
+    let mut worst: f64 = 0.0;
+    let mut compare = |logits: &Tensor, places: &[(usize, usize)]| {
+        let rows = logits.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
+        assert_eq!(rows.len(), places.len());
+        for (row, &(i, last)) in rows.iter().zip(places) {
+            let far = row.iter().zip(&whole[i][last]).map(|(a, b)| (a - b).abs());
+            worst = far.fold(worst, |a, b| if a.is_nan() || a > b { a } else { b });
+        }
+    };
+    let begin = |starts: &[(usize, usize)]| {
+        let (mut layout, mut ids, mut cache) = (Layout::new(), Vec::new(), Cache::new());
+        for &(i, n) in starts {
+            layout.push(n, None).unwrap();
+            ids.extend_from_slice(&sequences[i][..n]);
+        }
+        let logits = model.next_logits(&ids, &layout, &mut cache).unwrap();
+        (logits, cache, starts.iter().map(|&(i, n)| (i, n - 1)).collect::<Vec<_>>())
+    };
+    let (logits, mut cache, mut places) = begin(&[(0, 1), (1, 3), (2, 5)]);
+    compare(&logits, &places);
+    let mut late = Some(begin(&[(3, 2)]));
+    while !places.is_empty() {
+        let keep: Vec<bool> = places.iter().map(|&(i, last)| last + 1 < sequences[i].len()).collect();
+        cache.retain(&keep).unwrap();
+        places.retain(|&(i, last)| last + 1 < sequences[i].len());
+        places.iter_mut().for_each(|(_, last)| *last += 1);
+        if places.is_empty() {
+            break;
+        }
+        let ids: Vec<u32> = places.iter().map(|&(i, last)| sequences[i][last]).collect();
+        compare(&model.next_logits(&ids, &cache.step(), &mut cache).unwrap(), &places);
+        if let Some((logits, more, new)) = late.take() {
+            compare(&logits, &new);
+            cache.append(more).unwrap();
+            places.extend(new);
+        }
+    }
+    worst
+}
+
+#[test]
+fn cached_logits_equal_those_of_whole_sequences_at_every_position() {
+    for (name, model) in small_models(4).unwrap() {
+        for composed in [false, true] {
+            let run = || worst_error_of_a_cache(&model);
+            let worst = if composed { crate::value::composed_only(run) } else { run() };
+            assert!(worst < 1e-12, "{name}, composed {composed}: {worst:e}");
+        }
+        let place = tempfile::tempdir().unwrap();
+        model.save(&place.path().join("m"), None).unwrap();
+        let worst = worst_error_of_a_cache(&load(&place.path().join("m")).unwrap());
+        assert!(worst > 0.0 && worst < 1e-4, "{name} in f32: {worst:e}");
+    }
+}
+
+#[test]
+fn passes_of_several_rows_behind_a_cache_have_the_bits_of_the_whole_sequence() {
+    for (name, model) in small_models(4).unwrap() {
+        let ids = [3, 1, 4, 1, 5, 9, 2, 6, 5];
+        let whole = whole(&model, &[ids.to_vec()]).remove(0);
+        let mut cache = Cache::new();
+        let mut begin = 0;
+        for end in [2, 5, 9] {
+            let mut layout = Layout::new();
+            layout.push_behind(end - begin, begin).unwrap();
+            let logits = model.next_logits(&ids[begin..end], &layout, &mut cache).unwrap();
+            assert_eq!(logits.to_vec2::<f64>().unwrap(), [whole[end - 1].clone()], "{name} {end}");
+            begin = end;
+        }
+    }
+}
+
+#[test]
+fn a_pass_that_does_not_go_on_where_the_cache_ends_is_refused() {
+    let (_, model) = &small_models(1).unwrap()[2];
+    let single = |n| Layout::single(n).unwrap();
+    let mut cache = Cache::new();
+    let mut behind = Layout::new();
+    behind.push_behind(1, 3).unwrap();
+    refused(model.next_logits(&[1], &behind, &mut cache), &["holds [0]", "behind [3]"]);
+    let mut shared = Layout::new();
+    let parent = shared.push(1, None).unwrap();
+    shared.push(1, Some(parent)).unwrap();
+    refused(model.next_logits(&[1, 2], &shared, &mut cache), &["span 1", "shares its prompt"]);
+    model.next_logits(&[1, 2], &single(2), &mut cache).unwrap();
+    refused(model.next_logits(&[1], &single(1), &mut cache), &["holds [2]", "behind [0]"]);
+    refused(model.next_logits(&[1], &behind, &mut cache), &["holds [2]", "behind [3]"]);
+    refused(cache.retain(&[]), &["0 choices", "1 sequences"]);
+    let mut last = Layout::new();
+    last.push_behind(15, 2).unwrap();
+    refused(model.next_logits(&[0; 15], &last, &mut cache), &["17", "16", "max_position_embeddings"]);
+    // A refusal leaves the cache as it was.
+    model.next_logits(&[3], &cache.step(), &mut cache).unwrap();
+    assert_eq!(cache.lens(), [3]);
+    let mut other = Cache::new();
+    let config = r#"{"model_type": "gpt_neox", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 16, "rotary_pct": 0.5}"#;
+    let small = ModelConfig::parse(config).unwrap();
+    let small = Model::init(small, DType::F64, &Device::Cpu, &mut seed::rng(0, "small")).unwrap();
+    small.next_logits(&[1], &single(1), &mut other).unwrap();
+    refused(cache.append(other), &["caches of 2 and of 1 layers"]);
+    refused(small.next_logits(&[1], &cache.step(), &mut cache), &["2 layers for 1", "another model"]);
+}
+
 #[test]
 fn the_future_does_not_change_the_past() {
     for (name, model) in small_models(3).unwrap() {
@@ -149,7 +272,8 @@ fn a_tangent_of_another_shape_or_name_is_refused() {
     let (_, model) = &small_models(1).unwrap()[0];
     let zeros = Tensor::zeros(3, DType::F64, &Device::Cpu).unwrap();
     let duals = |name: &str| {
-        model.duals(&BTreeMap::from([(name.to_owned(), zeros.clone())]), &[0], &Layout::single(1).unwrap())
+        let direction = BTreeMap::from([(name.to_owned(), zeros.clone())]);
+        model.duals(&[&direction], &[0], &Layout::single(1).unwrap())
     };
     refused(duals("embed_out.weight"), &["embed_out.weight", "[3]", "[19, 16]"]);
     refused(duals("lm_head.weight"), &["lm_head.weight"]);

@@ -2,10 +2,9 @@
 
 use super::When;
 use crate::data::{TokenizedRecord, Tokenizer};
-use crate::generate::{Sampling, generate};
+use crate::generate::{Prompt, Sampling, Stop, generate};
 use crate::model::Model;
 use crate::record::AnswerRow;
-use crate::seed;
 use anyhow::Result;
 use ldyn_core::diagnostics::{distinct_n, longest_loop, repetition};
 
@@ -23,11 +22,10 @@ pub fn answers(
 ) -> Result<Vec<AnswerRow>> {
     let answered: Vec<&TokenizedRecord> =
         records.iter().filter(|r| !r.prompt.is_empty() && r.prompt.len() < model.max_positions()).collect();
-    let prompts: Vec<&[u32]> = answered.iter().map(|r| r.prompt.as_slice()).collect();
+    let prompts: Vec<Prompt> =
+        answered.iter().map(|r| Prompt { ids: &r.prompt, stream: r.example }).collect();
     let sampling = Sampling { max_new_tokens, temperature: 0.0, ..Sampling::default() };
-    // Greedy answers draw nothing.
-    let mut rng = seed::rng(0, "answers");
-    let answers = generate(model, &prompts, tokenizer.eos_id(), &sampling, &mut rng)?;
+    let answers = generate(model, &prompts, &Stop::at(tokenizer.eos_id()), &sampling)?;
     answered
         .iter()
         .zip(answers)

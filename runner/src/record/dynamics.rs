@@ -264,4 +264,6 @@ pub struct TriageRow {
     pub data_chosen: f64,
     /// Δ log π(y⁻) of that step.
     pub data_rejected: f64,
+    /// What that step would do to the most likely tokens along y⁻, as `own_argmax`.
+    pub data_argmax: f64,
 }

@@ -2,7 +2,7 @@
 
 use super::table::aligned;
 use super::text::{number, one_line, short, signed, symbol};
-use crate::record::{Cause, Decomposition, Response, TokenMap};
+use crate::record::{Cause, Decomposition, Influence, Response, TokenMap};
 use anyhow::{Context, Result};
 use minijinja::{Environment, Value, context};
 
@@ -129,7 +129,8 @@ fn row(d: &Decomposition, r: &Response) -> Vec<String> {
     row.push(short(r.a_norm));
     if !d.kernel.is_empty() {
         let found = d.kernel.iter().find(|k| k.example == r.example && k.kind == r.kind);
-        row.push(found.map_or("–".into(), |k| format!("{} ± {}", short(k.k_norm), short(k.k_norm_se))));
+        let share = |k: &Influence| number(100.0 * k.k_norm_se / k.k_norm, 0);
+        row.push(found.map_or("–".into(), |k| format!("{} ± {} %", short(k.k_norm), share(k))));
     }
     row.extend(r.groups.iter().map(|(_, v)| change(*v)));
     row.into_iter().map(|cell| one_line(&cell)).collect()

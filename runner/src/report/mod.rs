@@ -17,6 +17,8 @@
 //! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
 //! | `words` | what happened to each kind, in sentences |
 //! | `summary` | all of it as data; also `report.json` |
+//! | `comparison`, `comparison_forms` | several runs side by side, over seeds |
+//! | `published` | curves that the reference code logged, to compare with |
 //! | `decomposition` | one update decomposed, as a page and as text |
 //! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
 //!
@@ -25,6 +27,8 @@
 
 mod charts;
 mod claims;
+mod comparison;
+mod comparison_forms;
 mod curves;
 mod decomposition;
 mod difference;
@@ -34,6 +38,7 @@ mod html;
 mod load;
 mod markdown;
 mod observations;
+mod published;
 mod quantity;
 mod rows;
 mod rules;
@@ -46,6 +51,10 @@ mod write;
 
 pub use crate::statistics::{Estimate, MIN_PROMPTS};
 pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
+pub use comparison::{
+    Arm, ArmCurves, CONFIDENCE, Comparison, Member, Number, Reading, Row as ComparisonRow, Tally, compare,
+};
+pub use comparison_forms::{comparison_html, comparison_json, comparison_text};
 pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
 pub use decomposition::{decomposition_html, decomposition_text};
 pub use findings::{Finding, Verdict};
@@ -53,11 +62,14 @@ pub use gauge::{Accumulated, ENOUGH, Gauge, Window};
 pub use html::html;
 pub use load::{Run, load};
 pub use markdown::markdown;
+pub use published::{Published, published};
 pub use summary::{Kind, REPORT_SCHEMA, Stage, Summary, json, summarise};
 pub use table::{aligned, terminal};
 pub use text::with_error;
-pub use write::{HTML, JSON, MARKDOWN, write};
+pub use write::{HTML, JSON, MARKDOWN, write, write_comparison};
 
+#[cfg(test)]
+mod comparison_test;
 #[cfg(test)]
 mod findings_test;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The report's files in a run folder.
 
-use super::{Summary, html, json, load, markdown, summarise};
+use super::{Comparison, Summary, comparison_html, comparison_json, html, json, load, markdown, summarise};
 use crate::files;
 use anyhow::Result;
 use std::path::Path;
@@ -22,4 +22,18 @@ pub fn write(run: &Path) -> Result<Summary> {
         files::write(&run.join(name), text.as_bytes())?;
     }
     Ok(summary)
+}
+
+/// Writes a comparison as the page `path` and as JSON beside it.
+///
+/// # Errors
+/// A failed write.
+pub fn write_comparison(path: &Path, comparison: &Comparison) -> Result<()> {
+    for (path, text) in [
+        (path.to_owned(), comparison_html(comparison)?),
+        (path.with_extension("json"), comparison_json(comparison)?),
+    ] {
+        files::write(&path, text.as_bytes())?;
+    }
+    Ok(())
 }

@@ -79,6 +79,13 @@ pub(super) fn attention(qkv: &Tensor, a: &Attention, layout: &Layout) -> Result<
     Ok(())
 }
 
+pub(super) fn without_past(layout: &Layout) -> Result<()> {
+    if let Some((i, span)) = layout.spans().iter().enumerate().find(|(_, span)| span.past > 0) {
+        anyhow::bail!("attention: span {i} is behind {} cached rows, and there is no cache", span.past)
+    }
+    Ok(())
+}
+
 pub(super) fn log_probs(h: &Tensor, head: &Tensor, targets: &[u32]) -> Result<()> {
     ensure!(
         h.rank() == 2 && head.rank() == 2 && h.dims()[1] == head.dims()[1],

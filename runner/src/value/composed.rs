@@ -4,9 +4,10 @@
 //! in number types without a fused form. Nothing here looks at the device.
 
 use super::activation::GELU_TANH;
+use super::cache::Past;
 use super::rotary::Rotary;
 use super::{Activation, Attention, Layout, QkvOrder};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use candle_core::{D, DType, Tensor};
 use ldyn_core::diagnostics::TokenStats;
 use std::f64::consts::FRAC_1_SQRT_2;
@@ -121,6 +122,38 @@ pub(super) fn attention(qkv: &Tensor, a: &Attention, layout: &Layout) -> Result<
     let [q, k, v] = heads(qkv, a, layout)?;
     let scores = q.matmul(&k.t()?)?.broadcast_add(&mask(layout, qkv)?)?;
     merge_heads(&softmax(&scores)?.matmul(&v)?)
+}
+
+/// Attention of the rows that `layout` puts behind `pasts`, which grow by their keys and values.
+pub(super) fn cached_attention(
+    qkv: &Tensor,
+    a: &Attention,
+    layout: &Layout,
+    pasts: &mut [Past],
+) -> Result<Tensor> {
+    let new = heads(qkv, a, layout)?;
+    let mut parts = Vec::with_capacity(pasts.len());
+    for (span, past) in layout.spans().iter().zip(pasts) {
+        let [q, k, v] = new.each_ref().map(|x| x.narrow(1, span.start, span.len)?.contiguous());
+        let (mut k, mut v) = (k?, v?);
+        match &past.tensors {
+            Some([keys, values]) => (k, v) = (Tensor::cat(&[keys, &k], 1)?, Tensor::cat(&[values, &v], 1)?),
+            None => ensure!(past.len == 0, "a cache of another number type or device: begin with a new one"),
+        }
+        past.len += span.len;
+        let mut scores = q?.matmul(&k.t()?)?;
+        if span.len > 1 {
+            let hidden = |i: usize| {
+                (0..past.len).map(move |j| if j > span.past + i { f32::NEG_INFINITY } else { 0.0 })
+            };
+            let mask: Vec<f32> = (0..span.len).flat_map(hidden).collect();
+            let mask = Tensor::from_vec(mask, (span.len, past.len), qkv.device())?;
+            scores = scores.broadcast_add(&mask.to_dtype(qkv.dtype())?)?;
+        }
+        parts.push(softmax(&scores)?.matmul(&v)?);
+        past.tensors = Some([k, v]);
+    }
+    merge_heads(&Tensor::cat(&parts, 1)?)
 }
 
 pub(super) fn log_probs(

@@ -3,6 +3,7 @@
 use super::erfc::Erfc;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use ldyn_core::Real;
 use rayon::prelude::*;
 use std::cell::Cell;
 
@@ -13,6 +14,9 @@ pub(super) trait Elem: Erfc {
 
     /// A storage that holds `data`.
     fn storage(data: Vec<Self>) -> CpuStorage;
+
+    /// The numbers of a storage of this type, which may grow.
+    fn vec(storage: &mut CpuStorage) -> Option<&mut Vec<Self>>;
 
     /// The numbers of a storage of this type, given up.
     fn into_vec(storage: CpuStorage) -> Option<Vec<Self>>;
@@ -27,6 +31,10 @@ macro_rules! elem {
 
             fn storage(data: Vec<Self>) -> CpuStorage {
                 CpuStorage::$variant(data)
+            }
+
+            fn vec(storage: &mut CpuStorage) -> Option<&mut Vec<Self>> {
+                if let CpuStorage::$variant(data) = storage { Some(data) } else { None }
             }
 
             fn into_vec(storage: CpuStorage) -> Option<Vec<Self>> {
@@ -62,7 +70,7 @@ thread_local! {
 }
 
 /// Runs `f` with the fused operations switched off on this thread: the oracle of their tests.
-pub(super) fn composed_only<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn composed_only<R>(f: impl FnOnce() -> R) -> R {
     let before = COMPOSED_ONLY.replace(true);
     let result = f();
     COMPOSED_ONLY.set(before);
@@ -133,6 +141,12 @@ pub(super) fn sum<T: Elem>(n: usize, f: impl Fn(usize) -> T) -> T {
     for i in whole..n {
         lanes[i - whole] += f(i);
     }
+    total(lanes)
+}
+
+/// The sum of the lanes.
+#[inline(always)]
+pub(super) fn total<T: Elem>(mut lanes: [T; LANES]) -> T {
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -142,6 +156,21 @@ pub(super) fn sum<T: Elem>(n: usize, f: impl Fn(usize) -> T) -> T {
         width /= 2;
     }
     lanes[0]
+}
+
+/// The largest number; NaN is passed over.
+#[inline(always)]
+pub(crate) fn maximum<T: Real>(row: &[T]) -> T {
+    let larger = |a: T, b: T| if b > a { b } else { a };
+    let mut lanes = [T::NEG_INFINITY; LANES];
+    let mut chunks = row.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for l in 0..LANES {
+            lanes[l] = larger(lanes[l], chunk[l]);
+        }
+    }
+    let rest = chunks.remainder().iter().fold(T::NEG_INFINITY, |a, b| larger(a, *b));
+    lanes.iter().fold(rest, |a, b| larger(a, *b))
 }
 
 /// Numbers in the piece of work of one task: enough to be worth handing to another thread.

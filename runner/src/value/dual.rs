@@ -1,30 +1,42 @@
-//! Forward mode: a tensor and its derivative along one direction.
+//! Forward mode: a tensor and its derivatives along directions.
 
+use super::cpu::fused;
 use super::norm::Norm;
-use super::{Activation, Attention, Layout, Value, tangent};
+use super::{Activation, Attention, Layout, Value, check, head, tangent};
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
 use ldyn_core::diagnostics::TokenStats;
 
-/// A tensor and its derivative along one direction. A model run over `Dual`s, with the direction
-/// as the tangents of its parameters, gives the Jacobian–vector product beside its output.
+/// A tensor and its derivative along each of some directions. A model run over `Dual`s, with the
+/// directions as the tangents of its parameters, gives the Jacobian–vector products beside its output;
+/// what does not depend on the direction is computed once for all.
 ///
-/// Nothing is recorded for a backward: both parts are detached.
+/// Nothing is recorded for a backward: all parts are detached.
 #[derive(Clone, Debug)]
 pub struct Dual {
     /// The value.
     pub primal: Tensor,
-    /// Its derivative, of the same shape; `None` is zero and costs nothing.
-    pub tangent: Option<Tensor>,
+    /// Its derivatives, one a direction, of the value's shape; `None`, or a missing end of the list, is
+    /// zero and costs nothing.
+    pub tangents: Vec<Option<Tensor>>,
+}
+
+/// The derivatives of what `f` computes from those of `parts` along one direction.
+fn along(
+    parts: &[&Dual],
+    f: impl Fn(&[Option<&Tensor>]) -> Result<Option<Tensor>>,
+) -> Result<Vec<Option<Tensor>>> {
+    let directions = parts.iter().map(|p| p.tangents.len()).max().unwrap_or(0);
+    (0..directions).map(|i| f(&parts.iter().map(|p| p.tangent(i)).collect::<Vec<_>>())).collect()
 }
 
 impl Dual {
-    /// A value that moves along `tangent`.
+    /// A value that moves along `tangents`.
     ///
     /// # Errors
-    /// The two differ in shape, number type or device.
-    pub fn new(primal: &Tensor, tangent: Option<&Tensor>) -> Result<Self> {
-        if let Some(tangent) = tangent {
+    /// One of them differs from the value in shape, number type or device.
+    pub fn new(primal: &Tensor, tangents: &[Option<&Tensor>]) -> Result<Self> {
+        for tangent in tangents.iter().flatten() {
             ensure!(
                 tangent.dims() == primal.dims()
                     && tangent.dtype() == primal.dtype()
@@ -36,26 +48,36 @@ impl Dual {
                 tangent.dtype()
             );
         }
-        Ok(Self { primal: primal.detach(), tangent: tangent.map(Tensor::detach) })
+        let tangents = tangents.iter().map(|t| t.map(Tensor::detach)).collect();
+        Ok(Self { primal: primal.detach(), tangents })
+    }
+
+    /// The derivative along direction `i`, where it is not zero.
+    pub fn tangent(&self, i: usize) -> Option<&Tensor> {
+        self.tangents.get(i)?.as_ref()
     }
 
     /// x̂∘weight + bias, with the derivatives of all three.
     fn norm(&self, norm: Norm, primal: Tensor, weight: &Self, bias: Option<&Self>) -> Result<Self> {
-        let dbias = bias.and_then(|b| b.tangent.as_ref());
-        let mut total = dbias.map(|db| db.broadcast_as(primal.shape())).transpose()?;
-        if self.tangent.is_some() || weight.tangent.is_some() {
-            let (unit, dunit) = tangent::normalise(&self.primal, self.tangent.as_ref(), norm)?;
-            let along_x = dunit.map(|d| d.broadcast_mul(&weight.primal)).transpose()?;
-            let along_weight = weight.tangent.as_ref().map(|dw| unit.broadcast_mul(dw)).transpose()?;
-            total = tangent::sum(tangent::sum(along_x, along_weight)?, total)?;
-        }
-        Ok(Self { primal, tangent: total })
+        let parts: Vec<&Self> = [self, weight].into_iter().chain(bias).collect();
+        let tangents = along(&parts, |d| {
+            let shift = d.get(2).copied().flatten();
+            let mut total = shift.map(|db| db.broadcast_as(primal.shape())).transpose()?;
+            if d[0].is_some() || d[1].is_some() {
+                let (unit, dunit) = tangent::normalise(&self.primal, d[0], norm)?;
+                let along_x = dunit.map(|du| du.broadcast_mul(&weight.primal)).transpose()?;
+                let along_weight = d[1].map(|dw| unit.broadcast_mul(dw)).transpose()?;
+                total = tangent::sum(tangent::sum(along_x, along_weight)?, total)?;
+            }
+            Ok(total)
+        })?;
+        Ok(Self { primal, tangents })
     }
 }
 
 impl Value for Dual {
     fn constant(tensor: Tensor) -> Self {
-        Self { primal: tensor.detach(), tangent: None }
+        Self { primal: tensor.detach(), tangents: Vec::new() }
     }
 
     fn primal(&self) -> &Tensor {
@@ -63,35 +85,41 @@ impl Value for Dual {
     }
 
     fn rows(&self, ids: &Tensor) -> Result<Self> {
-        let tangent = self.tangent.as_ref().map(|t| Value::rows(t, ids)).transpose()?;
-        Ok(Self { primal: Value::rows(&self.primal, ids)?, tangent })
+        let tangents = along(&[self], |d| d[0].map(|t| Value::rows(t, ids)).transpose())?;
+        Ok(Self { primal: Value::rows(&self.primal, ids)?, tangents })
     }
 
     fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
         let primal = self.primal.linear(&weight.primal, bias.map(|b| &b.primal))?;
-        let along_x = self.tangent.as_ref().map(|dx| dx.linear(&weight.primal, None)).transpose()?;
-        let along_weight = weight.tangent.as_ref().map(|dw| self.primal.linear(dw, None)).transpose()?;
-        let dbias = bias.and_then(|b| b.tangent.as_ref());
-        let along_bias = dbias.map(|db| db.broadcast_as(primal.shape())).transpose()?;
-        let tangent = tangent::sum(tangent::sum(along_x, along_weight)?, along_bias)?;
-        Ok(Self { primal, tangent })
+        let parts: Vec<&Self> = [self, weight].into_iter().chain(bias).collect();
+        let tangents = along(&parts, |d| {
+            let along_x = d[0].map(|dx| dx.linear(&weight.primal, None)).transpose()?;
+            let along_weight = d[1].map(|dw| self.primal.linear(dw, None)).transpose()?;
+            let shift = d.get(2).copied().flatten();
+            let along_bias = shift.map(|db| db.broadcast_as(primal.shape())).transpose()?;
+            tangent::sum(tangent::sum(along_x, along_weight)?, along_bias)
+        })?;
+        Ok(Self { primal, tangents })
     }
 
     fn add(&self, other: &Self) -> Result<Self> {
-        let tangent = tangent::sum(self.tangent.clone(), other.tangent.clone())?;
-        Ok(Self { primal: Value::add(&self.primal, &other.primal)?, tangent })
+        let tangents = along(&[self, other], |d| tangent::sum(d[0].cloned(), d[1].cloned()))?;
+        Ok(Self { primal: Value::add(&self.primal, &other.primal)?, tangents })
     }
 
     fn mul(&self, other: &Self) -> Result<Self> {
-        let left = self.tangent.as_ref().map(|d| d.mul(&other.primal)).transpose()?;
-        let right = other.tangent.as_ref().map(|d| self.primal.mul(d)).transpose()?;
-        Ok(Self { primal: Value::mul(&self.primal, &other.primal)?, tangent: tangent::sum(left, right)? })
+        let tangents = along(&[self, other], |d| {
+            let left = d[0].map(|d| d.mul(&other.primal)).transpose()?;
+            let right = d[1].map(|d| self.primal.mul(d)).transpose()?;
+            tangent::sum(left, right)
+        })?;
+        Ok(Self { primal: Value::mul(&self.primal, &other.primal)?, tangents })
     }
 
     fn activate(&self, activation: Activation) -> Result<Self> {
-        let along = |dx: &Tensor| tangent::activate(&self.primal, dx, activation);
-        let tangent = self.tangent.as_ref().map(along).transpose()?;
-        Ok(Self { primal: self.primal.activate(activation)?, tangent })
+        let one = |dx: &Tensor| tangent::activate(&self.primal, dx, activation);
+        let tangents = along(&[self], |d| d[0].map(one).transpose())?;
+        Ok(Self { primal: self.primal.activate(activation)?, tangents })
     }
 
     fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
@@ -106,22 +134,21 @@ impl Value for Dual {
 
     fn concat(parts: &[&Self]) -> Result<Self> {
         let primals: Vec<&Tensor> = parts.iter().map(|p| &p.primal).collect();
-        let primal = Value::concat(&primals)?;
-        if parts.iter().all(|p| p.tangent.is_none()) {
-            return Ok(Self { primal, tangent: None });
-        }
-        let tangents = parts.iter().map(|p| match &p.tangent {
-            Some(tangent) => Ok(tangent.clone()),
-            None => p.primal.zeros_like(),
-        });
-        let tangents = tangents.collect::<candle_core::Result<Vec<_>>>()?;
-        Ok(Self { primal, tangent: Some(Tensor::cat(&tangents, 1)?) })
+        let tangents = along(parts, |d| {
+            if d.iter().all(Option::is_none) {
+                return Ok(None);
+            }
+            let filled =
+                d.iter().zip(&primals).map(|(d, p)| d.map_or_else(|| p.zeros_like(), |d| Ok(d.clone())));
+            Ok(Some(Tensor::cat(&filled.collect::<candle_core::Result<Vec<_>>>()?, 1)?))
+        })?;
+        Ok(Self { primal: Value::concat(&primals)?, tangents })
     }
 
     fn attention(&self, attention: &Attention, layout: &Layout) -> Result<Self> {
         let primal = self.primal.attention(attention, layout)?;
-        let along = |dqkv: &Tensor| tangent::attention(&self.primal, dqkv, attention, layout);
-        Ok(Self { primal, tangent: self.tangent.as_ref().map(along).transpose()? })
+        let one = |dqkv: &Tensor| tangent::attention(&self.primal, dqkv, attention, layout);
+        Ok(Self { primal, tangents: along(&[self], |d| d[0].map(one).transpose())? })
     }
 
     fn log_probs(
@@ -130,9 +157,17 @@ impl Value for Dual {
         targets: &[u32],
         stats: Option<&mut Vec<TokenStats<f64>>>,
     ) -> Result<Self> {
+        let primals = [&self.primal, &head.primal];
+        let moves = |x: &Self| x.tangents.iter().any(Option::is_some);
+        if fused(&primals) && (moves(self) || moves(head)) {
+            check::log_probs(primals[0], primals[1], targets)?;
+            let (primal, rows, tangents) =
+                head::log_probs_along(primals, [&self.tangents, &head.tangents], targets)?;
+            stats.into_iter().for_each(|stats| stats.extend_from_slice(&rows));
+            return Ok(Self { primal, tangents });
+        }
         let primal = self.primal.log_probs(&head.primal, targets, stats)?;
-        let tangents = [self.tangent.as_ref(), head.tangent.as_ref()];
-        let tangent = tangent::log_probs([&self.primal, &head.primal], tangents, targets)?;
-        Ok(Self { primal, tangent })
+        let tangents = along(&[self, head], |d| tangent::log_probs(primals, [d[0], d[1]], targets))?;
+        Ok(Self { primal, tangents })
     }
 }

@@ -37,6 +37,43 @@ pub(super) fn log_probs(
     Ok((logp, stats))
 }
 
+/// [`log_probs`] without a backward, and its derivatives `[M]` when rows and head move along the directions
+/// `dh` and `dhead` (as in a `Dual`). The residual e_y − π takes the place of the logits: with it the
+/// derivative is ⟨(e_y − π)·W, dh⟩ + ⟨(e_y − π)·dW, h⟩, and no second set of logits is made.
+pub(super) fn log_probs_along(
+    [h, head]: [&Tensor; 2],
+    [dh, dhead]: [&[Option<Tensor>]; 2],
+    targets: &[u32],
+) -> Result<(Tensor, Vec<TokenStats<f64>>, Vec<Option<Tensor>>)> {
+    let (h, head) = (h.contiguous()?, head.contiguous()?);
+    let directions = dh.len().max(dhead.len());
+    let (mut logp, mut stats, mut along) = (Vec::new(), Vec::new(), vec![Vec::new(); directions]);
+    for (chunk, targets) in targets.chunks(ROWS).enumerate() {
+        let narrow = |x: &Tensor| x.narrow(0, chunk * ROWS, targets.len());
+        let rows = narrow(&h)?;
+        let op = Head { targets: targets.to_vec(), keep: true, kept_bytes: 0, saved: Arc::default() };
+        logp.push(rows.apply_op2_no_bwd(&head, &op)?);
+        let residual = by_type!(h, T => op.ascent::<T>(head.dim(0)?)?);
+        let by_rows = if dh.iter().any(Option::is_some) { Some(residual.matmul(&head)?) } else { None };
+        for (i, along) in along.iter_mut().enumerate() {
+            let mut terms = Vec::new();
+            if let (Some(by_rows), Some(Some(dh))) = (&by_rows, dh.get(i)) {
+                terms.push((by_rows * narrow(dh)?)?.sum(1)?);
+            }
+            if let Some(Some(dhead)) = dhead.get(i) {
+                terms.push((residual.matmul(dhead)? * &rows)?.sum(1)?);
+            }
+            if !terms.is_empty() {
+                along.push(Tensor::stack(&terms, 0)?.sum(0)?);
+            }
+        }
+        stats.append(&mut lock(&op.saved).stats);
+    }
+    let whole =
+        |parts: Vec<Tensor>| if parts.is_empty() { Ok(None) } else { Tensor::cat(&parts, 0).map(Some) };
+    Ok((Tensor::cat(&logp, 0)?, stats, along.into_iter().map(whole).collect::<Result<_>>()?))
+}
+
 struct Head {
     targets: Vec<u32>,
     keep: bool,
@@ -108,6 +145,16 @@ impl Head {
         saved.logits = kept;
         saved.stats = stats.into_iter().map(TokenStats::to_f64).collect();
         Ok(logp)
+    }
+
+    /// e_y − π `[M, V]`, from the logits that the forward has kept.
+    fn ascent<T: Elem>(&self, vocabulary: usize) -> Result<Tensor> {
+        let kept = lock(&self.saved).logits.take();
+        let Some(mut logits) = kept.and_then(T::into_vec) else {
+            candle_core::bail!("log_probs: no logits were kept")
+        };
+        self.residuals(&mut logits, 0, vocabulary, &vec![T::ONE; self.targets.len()])?;
+        Ok(tensor(logits, (self.targets.len(), vocabulary)))
     }
 
     /// −g·(π − e_y) in the place of logits, for the rows from `first` on.

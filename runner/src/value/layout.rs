@@ -13,6 +13,8 @@ pub struct Span {
     pub len: usize,
     /// Index of the span that comes before this one in its sequence.
     pub parent: Option<usize>,
+    /// Rows before this one that a [`Cache`](super::Cache) holds; 0 without one.
+    pub past: usize,
 }
 
 /// The spans of a packed batch. They cover rows `0..n_rows` in order.
@@ -43,20 +45,33 @@ impl Layout {
     /// # Errors
     /// `len` is 0, or `parent` is no earlier span or has a parent itself.
     pub fn push(&mut self, len: usize, parent: Option<usize>) -> Result<usize> {
-        if len == 0 {
-            bail!("a span of 0 rows: drop the empty sequence before packing")
-        }
         if let Some(p) = parent {
             match self.spans.get(p) {
                 None => bail!("span {} names parent {p}, which is not an earlier span", self.spans.len()),
-                Some(s) if s.parent.is_some() => {
-                    bail!("parent {p} has a parent itself; only prompts can be shared")
+                Some(s) if self.offset(s) > 0 => {
+                    bail!("parent {p} goes on behind other rows; only prompts can be shared")
                 }
                 Some(_) => {}
             }
         }
-        self.spans.push(Span { start: self.n_rows, len, parent });
-        self.n_rows += len;
+        self.append(Span { start: self.n_rows, len, parent, past: 0 })
+    }
+
+    /// Appends a span of `len` rows that goes on behind `past` rows of a [`Cache`](super::Cache), and
+    /// returns its index.
+    ///
+    /// # Errors
+    /// `len` is 0.
+    pub fn push_behind(&mut self, len: usize, past: usize) -> Result<usize> {
+        self.append(Span { start: self.n_rows, len, parent: None, past })
+    }
+
+    fn append(&mut self, span: Span) -> Result<usize> {
+        if span.len == 0 {
+            bail!("a span of 0 rows: drop the empty sequence before packing")
+        }
+        self.n_rows += span.len;
+        self.spans.push(span);
         Ok(self.spans.len() - 1)
     }
 
@@ -70,9 +85,14 @@ impl Layout {
         self.n_rows
     }
 
-    /// Rows before the first row of `span` in its sequence: 0, or the parent's length.
+    /// Rows before the first row of `span` in its sequence: those of the cache, or the parent's.
     pub fn offset(&self, span: &Span) -> usize {
-        span.parent.map_or(0, |p| self.spans[p].len)
+        span.past + span.parent.map_or(0, |p| self.spans[p].len)
+    }
+
+    /// Most rows of a sequence, with those before its span.
+    pub fn longest(&self) -> usize {
+        self.spans.iter().map(|span| self.offset(span) + span.len).max().unwrap_or(0)
     }
 
     /// Position of every row in its own sequence, from 0.
@@ -101,5 +121,16 @@ mod tests {
         assert!(layout.push(1, Some(child)).is_err());
         assert!(layout.push(0, None).is_err());
         assert!(layout.push(1, Some(9)).is_err());
+    }
+
+    #[test]
+    fn positions_continue_behind_cached_rows() {
+        let mut layout = Layout::new();
+        let behind = layout.push_behind(2, 5).unwrap();
+        layout.push_behind(1, 0).unwrap();
+        assert_eq!(layout.positions(), [5, 6, 0]);
+        assert_eq!((layout.n_rows(), layout.longest()), (3, 7));
+        assert!(layout.push(1, Some(behind)).is_err());
+        assert!(layout.push_behind(0, 3).is_err());
     }
 }

@@ -1,12 +1,15 @@
 //! Values that a model is written over: a [`Tensor`] gives the ordinary
 //! forward pass (and candle's backward), a [`Dual`] carries a tangent beside
-//! it and gives the Jacobian–vector product from the same lines of code.
+//! it and gives the Jacobian–vector product from the same lines of code, and a
+//! tensor of a pass with a [`Cache`] goes on where earlier passes have ended.
 
 mod activation;
 mod attention;
+mod cache;
 mod check;
 mod composed;
 mod cpu;
+mod dot;
 mod dual;
 mod erfc;
 mod head;
@@ -20,7 +23,11 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cpu::simd;
+pub use cache::Cache;
+pub(crate) use cache::Pass;
+#[cfg(test)]
+pub(crate) use cpu::composed_only;
+pub(crate) use cpu::{maximum, simd};
 pub use dual::Dual;
 pub use layout::{Layout, Span};
 pub use selftest::{OpReport, self_test, self_test_on};

@@ -12,12 +12,16 @@ pub(super) struct Rotary {
 impl Rotary {
     /// The table for positions `0..` the longest sequence of `layout`: `[positions, rotary_dim/2]`.
     pub(super) fn new(attention: &Attention, layout: &Layout) -> Self {
-        let positions = layout.spans().iter().map(|s| layout.offset(s) + s.len).max().unwrap_or(0);
+        Self::at(attention, 0..layout.longest())
+    }
+
+    /// The table for some positions, in their order: `[positions, rotary_dim/2]`.
+    pub(super) fn at(attention: &Attention, positions: impl Iterator<Item = usize>) -> Self {
         let half = attention.rotary_dim / 2;
         let frequencies: Vec<f64> = (0..half)
             .map(|i| attention.rope_theta.powf(-(2.0 * i as f64) / attention.rotary_dim as f64))
             .collect();
-        let angles = (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f64 * f));
+        let angles = positions.flat_map(|p| frequencies.iter().map(move |f| p as f64 * f));
         let (sin, cos) = angles.map(f64::sin_cos).unzip();
         Self { half, cos, sin }
     }

@@ -72,6 +72,7 @@ impl Value for Tensor {
 
     fn attention(&self, attention: &Attention, layout: &Layout) -> Result<Self> {
         check::attention(self, attention, layout)?;
+        check::without_past(layout)?;
         if fused(&[self]) {
             return Ok(fused_attention::attention(self, attention, layout)?);
         }

@@ -120,6 +120,52 @@ fn gradients_do_not_depend_on_the_number_of_threads() {
     assert_eq!(gradients(1), gradients(3));
 }
 
+/// The attention of two sequences in passes of several rows each, sequence by sequence: `[rows, width]`.
+fn in_passes(a: &Attention, sequences: &[Tensor; 2], passes: &[[usize; 2]]) -> [Tensor; 2] {
+    let mut cache = Cache::new();
+    let mut parts = [Vec::new(), Vec::new()];
+    let mut done = [0, 0];
+    for lens in passes {
+        let mut layout = Layout::new();
+        let mut rows = Vec::new();
+        for i in 0..2 {
+            layout.push_behind(lens[i], done[i]).unwrap();
+            rows.push(sequences[i].narrow(0, done[i], lens[i]).unwrap());
+            done[i] += lens[i];
+        }
+        let pass = Pass::new(&mut cache, &layout, 1).unwrap();
+        let out = pass.value(Tensor::cat(&rows, 0).unwrap()).attention(a, &layout).unwrap();
+        for i in 0..2 {
+            parts[i].push(out.primal().narrow(0, layout.spans()[i].start, lens[i]).unwrap());
+        }
+        assert_eq!(cache.lens(), done);
+    }
+    parts.map(|parts| Tensor::cat(&parts, 0).unwrap())
+}
+
+#[test]
+fn cached_attention_has_the_bits_of_whole_sequences_and_the_composed_form_agrees() {
+    let grouped = Toy::new(20, 17, 40, DType::F32).attention;
+    let per_head = Attention { heads: 2, kv_heads: 2, order: QkvOrder::PerHead, ..grouped.clone() };
+    for (a, dtype) in [(&grouped, DType::F32), (&grouped, DType::F64), (&per_head, DType::F64)] {
+        let width = (a.heads + 2 * a.kv_heads) * a.head_dim;
+        let sequences = [150, 71].map(|n| (random(&format!("qkv {n}"), &[n, width], dtype) * 9.0).unwrap());
+        let whole = sequences.each_ref().map(|x| {
+            let out = x.attention(a, &Layout::single(x.dims()[0]).unwrap()).unwrap();
+            out.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap()
+        });
+        // Beyond blocks of queries (32) and pieces of keys (64), and steps of one row.
+        let passes = [[100, 1], [1, 1], [30, 64], [1, 1], [18, 4]];
+        let vec = |x: Tensor| x.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
+        assert_eq!(in_passes(a, &sequences, &passes).map(vec), whole, "{dtype:?}");
+        if dtype == DType::F64 {
+            let composed = composed_only(|| in_passes(a, &sequences, &passes)).map(vec);
+            let pairs = composed.concat().concat().into_iter().zip(whole.concat().concat());
+            pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-13, "{a} {b}"));
+        }
+    }
+}
+
 #[test]
 fn a_dual_without_tangents_computes_none() {
     let toy = Toy::new(4, 17, 40, DType::F64);
@@ -127,7 +173,7 @@ fn a_dual_without_tangents_computes_none() {
     let tokens = tokens("tokens", 5, 17);
     let weights: Vec<Dual> = toy.weights.iter().cloned().map(Dual::constant).collect();
     let logp = toy.log_probs(&weights, &tokens, &tokens, &layout);
-    assert!(logp.tangent.is_none());
+    assert!(logp.tangents.is_empty());
     let expected = toy.log_probs(&toy.weights, &tokens, &tokens, &layout).to_vec1::<f64>().unwrap();
     assert_eq!(logp.primal.to_vec1::<f64>().unwrap(), expected);
 }
@@ -139,7 +185,7 @@ fn values_without_variables_leave_no_graph() {
     let layout = Layout::single(5).unwrap();
     assert!(!toy.log_probs(&toy.weights, &tokens, &tokens, &layout).track_op());
     let var = Var::from_tensor(&toy.weights[0]).unwrap();
-    let dual = Dual::new(var.as_tensor(), Some(&toy.weights[0])).unwrap();
+    let dual = Dual::new(var.as_tensor(), &[Some(&toy.weights[0])]).unwrap();
     let ids = Tensor::new(&[1u32], &Device::Cpu).unwrap();
     assert!(!dual.rows(&ids).unwrap().primal.track_op());
 }
@@ -192,5 +238,23 @@ fn refusals_say_what_was_found_and_expected() {
     refused(x.attention(&toy.attention, &Layout::single(2).unwrap()), &["attention", "[2, 32]", "[2, 3]"]);
     let odd = Attention { rotary_dim: 3, ..toy.attention.clone() };
     refused(x.attention(&odd, &Layout::single(2).unwrap()), &["rotary_dim", "found 3"]);
-    assert!(Dual::new(&x, Some(&w)).is_err());
+    assert!(Dual::new(&x, &[Some(&w)]).is_err());
+    let mut behind = Layout::new();
+    behind.push_behind(2, 7).unwrap();
+    let qkv = random("qkv", &[2, 32], DType::F32);
+    refused(qkv.attention(&toy.attention, &behind), &["span 0", "7 cached rows", "no cache"]);
+    let mut cache = Cache::new();
+    let whole = Layout::single(2).unwrap();
+    Pass::new(&mut cache, &whole, 1).unwrap().value(qkv.clone()).attention(&toy.attention, &whole).unwrap();
+    // Another number type, another shape of heads.
+    let step = cache.step();
+    let row = |x: Tensor| x.narrow(0, 0, 1).unwrap();
+    for (row, a) in [
+        (row(qkv.to_dtype(DType::F64).unwrap()), toy.attention.clone()),
+        (row(qkv.clone()), Attention { head_dim: 2, heads: 12, ..toy.attention.clone() }),
+    ] {
+        let pass = Pass::new(&mut cache, &step, 1).unwrap();
+        let result = pass.value(row).attention(&a, &step);
+        refused(result.map(|x| x.primal().clone()), &["cache of another model"]);
+    }
 }

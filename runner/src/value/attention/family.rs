@@ -104,8 +104,12 @@ pub(super) struct Heads<'a, T> {
 }
 
 impl<'a, T: Elem> Heads<'a, T> {
+    /// With the rotation of every position of a layout.
     pub(super) fn new(attention: &'a Attention, layout: &Layout) -> Self {
-        let rotary = Rotary::new(attention, layout);
+        Self::with(attention, &Rotary::new(attention, layout))
+    }
+
+    pub(super) fn with(attention: &'a Attention, rotary: &Rotary) -> Self {
         let cast = |table: &[f64]| table.iter().map(|x| T::from_f64(*x)).collect();
         let scale = T::from_f64(1.0 / (attention.head_dim as f64).sqrt());
         Self { attention, scale, cos: cast(rotary.cos()), sin: cast(rotary.sin()) }
@@ -116,7 +120,7 @@ impl<'a, T: Elem> Heads<'a, T> {
         (self.attention.heads + 2 * self.attention.kv_heads) * self.attention.head_dim
     }
 
-    /// Rotates a head's numbers by the angle of `position`, or back.
+    /// Rotates a head's numbers by the angle of `position` in the rotation's table, or back.
     pub(super) fn rotate(&self, x: &mut [T], position: usize, back: bool) {
         let half = self.attention.rotary_dim / 2;
         let cos = &self.cos[position * half..][..half];

@@ -2,7 +2,7 @@
 
 use super::family::{BLOCK, Block, Family};
 use super::tile::{Mat, product, transposed};
-use crate::value::cpu::{Elem, LANES, simd, sum};
+use crate::value::cpu::{Elem, LANES, maximum, simd, sum};
 
 /// Products of `[rows, head_dim]` matrices over the columns that a block sees: those of the
 /// parent, then its own.
@@ -45,47 +45,33 @@ impl Pieces<'_> {
             product(&mut out[local * self.hd..], self.hd, [n, self.hd, self.block.rows], s, x, true);
         }
     }
-
-    /// Softmax of each row over what it sees, 0 behind.
-    fn softmax<T: Elem>(&self, s: &mut [T]) {
-        for i in 0..self.block.rows {
-            let (row, hidden) = s[i * self.stride..][..self.block.columns()].split_at_mut(self.block.seen(i));
-            hidden.fill(T::ZERO);
-            simd(
-                #[inline(always)]
-                || {
-                    let max = maximum(row);
-                    for x in row.iter_mut() {
-                        *x = (*x - max).exp_flushed(T::EXP_CUTOFF);
-                    }
-                    let e: &[T] = row;
-                    let inverse = T::ONE
-                        / sum(
-                            e.len(),
-                            #[inline(always)]
-                            |j| e[j],
-                        );
-                    for x in row.iter_mut() {
-                        *x *= inverse;
-                    }
-                },
-            );
-        }
-    }
 }
 
-#[inline(always)]
-fn maximum<T: Elem>(row: &[T]) -> T {
-    let larger = |a: T, b: T| if b > a { b } else { a };
-    let mut lanes = [T::NEG_INFINITY; LANES];
-    let mut chunks = row.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for l in 0..LANES {
-            lanes[l] = larger(lanes[l], chunk[l]);
-        }
+/// Softmax of each row of a block over what it sees, 0 behind.
+pub(super) fn softmax<T: Elem>(s: &mut [T], stride: usize, block: &Block) {
+    for i in 0..block.rows {
+        let (row, hidden) = s[i * stride..][..block.columns()].split_at_mut(block.seen(i));
+        hidden.fill(T::ZERO);
+        simd(
+            #[inline(always)]
+            || {
+                let max = maximum(row);
+                for x in row.iter_mut() {
+                    *x = (*x - max).exp_flushed(T::EXP_CUTOFF);
+                }
+                let e: &[T] = row;
+                let inverse = T::ONE
+                    / sum(
+                        e.len(),
+                        #[inline(always)]
+                        |j| e[j],
+                    );
+                for x in row.iter_mut() {
+                    *x *= inverse;
+                }
+            },
+        );
     }
-    let rest = chunks.remainder().iter().fold(T::NEG_INFINITY, |a, b| larger(a, *b));
-    lanes.iter().fold(rest, |a, b| larger(a, *b))
 }
 
 /// d ↦ p∘(d − mean), the softmax's derivative when mean = ⟨p, d⟩.
@@ -114,7 +100,7 @@ pub(super) fn forward<T: Elem>(family: &Family, hd: usize, [q, k, v]: &[Vec<T>; 
     for block in family.blocks() {
         let pieces = Pieces { block: &block, hd, family_rows, stride };
         pieces.scores(&mut s, q, &k_t, false);
-        pieces.softmax(&mut s);
+        softmax(&mut s, stride, &block);
         pieces.gather(&mut out, &s, v);
     }
     out
@@ -136,7 +122,7 @@ pub(super) fn backward<T: Elem>(
     for block in family.blocks() {
         let pieces = Pieces { block: &block, hd, family_rows, stride };
         pieces.scores(&mut p, q, &k_t, false);
-        pieces.softmax(&mut p);
+        softmax(&mut p, stride, &block);
         pieces.spread(&mut dv, &p, grad);
         pieces.scores(&mut dp, grad, &v_t, false);
         for i in 0..block.rows {
@@ -169,7 +155,7 @@ pub(super) fn tangent<T: Elem>(
     for block in family.blocks() {
         let pieces = Pieces { block: &block, hd, family_rows, stride };
         pieces.scores(&mut p, q, &k_t, false);
-        pieces.softmax(&mut p);
+        softmax(&mut p, stride, &block);
         pieces.scores(&mut ds, dq, &k_t, false);
         pieces.scores(&mut ds, q, &dk_t, true);
         for i in 0..block.rows {

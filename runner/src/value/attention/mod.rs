@@ -6,9 +6,12 @@
 //! what else is packed. A response behind a shared prompt has the bits that it has behind a
 //! prompt of its own.
 
+mod cached;
 mod family;
 mod kernel;
 mod tile;
+
+pub(super) use cached::{KeyValues, attention as cached};
 
 use super::cpu::{Elem, by_type, fill_rows, tensor, view, with};
 use super::{Attention, Layout};

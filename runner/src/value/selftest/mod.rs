@@ -159,13 +159,14 @@ fn gradients(case: &impl Case, x: &[Tensor], v: &Tensor) -> Result<(Tensor, Vec<
     Ok((y.detach(), vars.iter().map(|var| store.get(var).cloned()).collect()))
 }
 
-/// The derivative along `u[i]` in input i alone, for each i.
+/// The derivative along `u[i]` in input i alone, for each i, out of one run along all these directions.
 fn tangents(case: &impl Case, x: &[Tensor], u: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
-    let along = |i: usize| -> Result<_> {
-        let dual = |(j, x): (usize, &Tensor)| Dual::new(x, (i == j).then_some(&u[j]));
-        Ok(case.run(&x.iter().enumerate().map(dual).collect::<Result<Vec<_>>>()?)?.tangent)
+    let dual = |(j, x): (usize, &Tensor)| {
+        let directions: Vec<_> = (0..u.len()).map(|i| (i == j).then_some(&u[j])).collect();
+        Dual::new(x, &directions)
     };
-    (0..x.len()).map(along).collect()
+    let y = case.run(&x.iter().enumerate().map(dual).collect::<Result<Vec<_>>>()?)?;
+    Ok((0..x.len()).map(|i| y.tangent(i).cloned()).collect())
 }
 
 /// (f(x + h·u) − f(x − h·u)) / 2h in input `i`.

@@ -1,0 +1,181 @@
+//! A comparison for people: a page, and text for the terminal.
+
+use super::comparison::{ArmCurves, CONFIDENCE, Comparison, Number, Row};
+use super::svg::{Chart, Line, Sample, Style, draw};
+use super::table::aligned;
+use super::text::{count, duration, number, one_line, rich_html, signed};
+use anyhow::{Context, Result};
+use minijinja::{Environment, Value, context};
+
+const PAGE: &str = include_str!("comparison.html");
+const STYLE: &str = include_str!("page.css");
+
+/// The comparison as indented JSON.
+///
+/// # Errors
+/// None in practice: every number comes from JSON or a mean of such.
+pub fn comparison_json(comparison: &Comparison) -> Result<String> {
+    Ok(serde_json::to_string_pretty(comparison)? + "\n")
+}
+
+/// The text. Control characters in names become spaces.
+pub fn comparison_text(c: &Comparison) -> String {
+    let mut out = format!("{}\n\n{}", one_line(&c.title), aligned(&arms(c), 1));
+    for (stage, rows) in by_stage(c) {
+        out += &format!("\nStage {}: {}\n{}", one_line(stage), legend(c), aligned(&table(c, &rows), 2));
+    }
+    if !c.findings.is_empty() {
+        out += &format!("\nFindings of the paper, seen / measured:\n{}", aligned(&findings(c), 2));
+    }
+    out
+}
+
+/// The page: no network, no script. Everything that comes from data is escaped.
+///
+/// # Errors
+/// The charting or the template library refuses.
+pub fn comparison_html(c: &Comparison) -> Result<String> {
+    let mut environment = Environment::new();
+    environment.add_filter("rich", |text: &str| Value::from_safe_string(rich_html(text)));
+    environment.add_template("comparison.html", PAGE).context("the comparison's template")?;
+    let stages: Vec<Value> = by_stage(c)
+        .into_iter()
+        .map(|(stage, rows)| {
+            let charts =
+                c.curves.iter().filter(|curves| curves.stage == stage).map(|curves| chart(c, curves));
+            let charts = charts.collect::<Result<Vec<_>>>()?;
+            let charts: Vec<Value> = charts.into_iter().map(Value::from_safe_string).collect();
+            Ok(context! { name => stage, table => table(c, &rows), charts })
+        })
+        .collect::<Result<_>>()?;
+    let page = environment.get_template("comparison.html")?.render(context! {
+        style => Value::from_safe_string(STYLE.to_string()),
+        title => c.title.as_str(),
+        arms => arms(c),
+        legend => legend(c),
+        stages,
+        findings => findings(c),
+    });
+    page.context("the comparison's template")
+}
+
+fn legend(c: &Comparison) -> String {
+    let first = c.arms.first().map_or("", |a| a.name.as_str());
+    format!(
+        "means over prompts, then over seeds ± one standard error; in brackets the difference to {}, seed by seed, \
+         with its {:.0} % interval (Student's t).",
+        one_line(first),
+        100.0 * CONFIDENCE
+    )
+}
+
+/// The arms with a heading.
+fn arms(c: &Comparison) -> Vec<Vec<String>> {
+    let mut lines =
+        vec![["arm", "seeds", "unfinished", "steps", "training", "alarms"].map(String::from).to_vec()];
+    for arm in &c.arms {
+        let list = |seeds: &[u64]| seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let steps: Vec<String> =
+            arm.steps.iter().map(|(stage, n)| format!("{} {}", one_line(stage), count(*n))).collect();
+        let alarms: Vec<String> =
+            arm.alarms.iter().map(|(rule, n)| format!("{rule} {n}/{}", arm.seeds.len())).collect();
+        lines.push(vec![
+            one_line(&arm.name),
+            list(&arm.seeds),
+            list(&arm.unfinished),
+            steps.join(", "),
+            duration(arm.train_seconds),
+            if alarms.is_empty() { "none".into() } else { alarms.join(", ") },
+        ]);
+    }
+    lines
+}
+
+fn by_stage(c: &Comparison) -> Vec<(&str, Vec<&Row>)> {
+    let mut stages: Vec<(&str, Vec<&Row>)> = Vec::new();
+    for row in &c.rows {
+        match stages.last_mut() {
+            Some((stage, rows)) if *stage == row.stage => rows.push(row),
+            _ => stages.push((&row.stage, vec![row])),
+        }
+    }
+    stages
+}
+
+/// A stage's numbers with a heading.
+fn table(c: &Comparison, rows: &[&Row]) -> Vec<Vec<String>> {
+    let mut heading = vec![String::new(), String::new()];
+    heading.extend(c.arms.iter().map(|a| one_line(&a.name)));
+    let line = |row: &&Row| {
+        let mut line = vec![format!("{}, {}", one_line(&row.quantity), row.unit), row.reading.words().into()];
+        let decimals = if row.unit == "nats" { 2 } else { 3 };
+        line.extend(row.arms.iter().map(|n| cell(n, decimals)));
+        line
+    };
+    std::iter::once(heading).chain(rows.iter().map(line)).collect()
+}
+
+fn cell(n: &Number, decimals: usize) -> String {
+    let Some(value) = n.value else { return "–".into() };
+    let mut text = signed(value.mean, decimals);
+    if let Some(se) = value.se {
+        text += &format!(" ± {}", number(se, decimals));
+    }
+    match (n.difference, n.interval) {
+        (Some(d), Some([low, high])) => {
+            let [mean, low, high] = [d.mean, low, high].map(|x| signed(x, decimals));
+            text += &format!(" ({mean} [{low}, {high}])");
+        }
+        (Some(d), None) => text += &format!(" ({})", signed(d.mean, decimals)),
+        _ => {}
+    }
+    text
+}
+
+fn findings(c: &Comparison) -> Vec<Vec<String>> {
+    let mut heading = vec!["finding".to_owned(), String::new()];
+    heading.extend(c.arms.iter().map(|a| one_line(&a.name)));
+    let line = |tally: &super::comparison::Tally| {
+        let mut line = vec![tally.id.to_owned(), tally.statement.to_owned()];
+        let share = |&[seen, measured]: &[usize; 2]| match measured {
+            0 => "–".to_owned(),
+            _ => format!("{seen}/{measured}"),
+        };
+        line.extend(tally.arms.iter().map(share));
+        line
+    };
+    std::iter::once(heading).chain(c.findings.iter().map(line)).collect()
+}
+
+/// Colour and dash of an arm.
+fn style(arm: usize) -> Style {
+    const COLOURS: [&str; 5] = ["--preferred", "--dispreferred", "--others", "--shuffled", "--fluent"];
+    const DASHES: [&str; 3] = ["", "14 7", "4 6"];
+    Style { colour: COLOURS[arm % COLOURS.len()], dash: DASHES[(arm / COLOURS.len()) % DASHES.len()] }
+}
+
+fn chart(c: &Comparison, curves: &ArmCurves) -> Result<String> {
+    let lines = c.arms.iter().zip(&curves.arms).enumerate().filter(|(_, (_, points))| !points.is_empty());
+    let line = |(i, (arm, points)): (usize, (&super::comparison::Arm, &Vec<_>))| Line {
+        label: one_line(&arm.name),
+        style: style(i),
+        pieces: vec![
+            points
+                .iter()
+                .map(|(x, y): &(usize, crate::statistics::Estimate)| Sample {
+                    x: *x as f64,
+                    y: y.mean,
+                    band: y.se.unwrap_or(0.0),
+                })
+                .collect(),
+        ],
+    };
+    draw(&Chart {
+        title: one_line(&curves.quantity).replace('_', " "),
+        x_label: "examples seen in the stage".into(),
+        y_label: curves.unit.into(),
+        lines: lines.map(line).collect(),
+        size: (380, 270),
+        ..Chart::default()
+    })
+}

@@ -1,0 +1,156 @@
+//! `x · weightᵀ + bias` for the few rows of a decoding step, without a backward.
+//!
+//! With so few rows a matrix product reads every weight for a handful of sums, and packing the weights for
+//! it (as `gemm` does) costs more than the sums. Here each element is a dot product of two rows as they lie in
+//! memory, summed in lanes: its bits depend on these two rows and on nothing else. Measured for one row, 50,304
+//! labels and 128 dimensions in f32 on two AVX2 cores: 3 ms, `gemm` with its padding 5 to 8 ms; from 16 rows on
+//! `gemm` is as fast.
+
+use super::cpu::{Elem, LANES, by_type, simd, tensor, total, with};
+use candle_core::{Result, Tensor};
+use rayon::prelude::*;
+
+/// Products of numbers that are worth a task.
+const PRODUCTS: usize = 1 << 16;
+
+/// Rows of x, and of the weight, that are worked on together.
+const TILE: [usize; 2] = [2, 4];
+
+/// `x · weightᵀ + bias`: `[n, k]`, `[o, k]`, `[o]` → `[n, o]`.
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (n, k) = x.dims2()?;
+    let o = weight.dim(0)?;
+    by_type!(x, T => with::<T, _>(x, |x| with::<T, _>(weight, |weight| {
+        let mut out = products(x, weight, [n, o, k]);
+        if let Some(bias) = bias {
+            with::<T, _>(bias, |bias| {
+                let add = |row: &mut [T]| row.iter_mut().zip(bias).for_each(|(y, b)| *y += *b);
+                out.chunks_exact_mut(o).for_each(add);
+                Ok(())
+            })?;
+        }
+        Ok(tensor(out, (n, o)))
+    })))
+}
+
+fn products<T: Elem>(x: &[T], weight: &[T], [n, o, k]: [usize; 3]) -> Vec<T> {
+    if n * k == 0 {
+        return vec![T::ZERO; n * o];
+    }
+    let block = (PRODUCTS / (n * k)).next_multiple_of(TILE[1]).max(TILE[1]);
+    let parts: Vec<Vec<T>> = weight
+        .par_chunks(block * k)
+        .map(|weight| {
+            let width = weight.len() / k;
+            let mut out = vec![T::ZERO; n * width];
+            simd(
+                #[inline(always)]
+                || {
+                    let mut c = 0;
+                    while c + TILE[1] <= width {
+                        band::<T, { TILE[1] }>(x, &weight[c * k..], [n, k], &mut out[c..], width);
+                        c += TILE[1];
+                    }
+                    while c < width {
+                        band::<T, 1>(x, &weight[c * k..], [n, k], &mut out[c..], width);
+                        c += 1;
+                    }
+                },
+            );
+            out
+        })
+        .collect();
+    let mut out = Vec::with_capacity(n * o);
+    for row in 0..n {
+        for part in &parts {
+            let width = part.len() / n;
+            out.extend_from_slice(&part[row * width..][..width]);
+        }
+    }
+    out
+}
+
+/// All rows of x by `C` rows of the weight.
+#[inline(always)]
+fn band<T: Elem, const C: usize>(x: &[T], weight: &[T], [n, k]: [usize; 2], out: &mut [T], width: usize) {
+    let mut r = 0;
+    while r + TILE[0] <= n {
+        tile::<T, { TILE[0] }, C>(&x[r * k..], weight, k, &mut out[r * width..], width);
+        r += TILE[0];
+    }
+    while r < n {
+        tile::<T, 1, C>(&x[r * k..], weight, k, &mut out[r * width..], width);
+        r += 1;
+    }
+}
+
+#[inline(always)]
+fn tile<T: Elem, const R: usize, const C: usize>(
+    x: &[T],
+    weight: &[T],
+    k: usize,
+    out: &mut [T],
+    width: usize,
+) {
+    let mut lanes = [[[T::ZERO; LANES]; C]; R];
+    let whole = k - k % LANES;
+    for p in (0..whole).step_by(LANES) {
+        for (r, lanes) in lanes.iter_mut().enumerate() {
+            let x = &x[r * k + p..][..LANES];
+            for (c, lanes) in lanes.iter_mut().enumerate() {
+                let w = &weight[c * k + p..][..LANES];
+                for l in 0..LANES {
+                    lanes[l] += x[l] * w[l];
+                }
+            }
+        }
+    }
+    for (r, lanes) in lanes.iter_mut().enumerate() {
+        for (c, lanes) in lanes.iter_mut().enumerate() {
+            for p in whole..k {
+                lanes[p - whole] += x[r * k + p] * weight[c * k + p];
+            }
+            out[r * width + c] = total(*lanes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+    use candle_core::{DType, Device};
+
+    fn random(rows: usize, columns: usize, step: f64) -> Tensor {
+        let data: Vec<f64> = (0..rows * columns).map(|i| (i as f64 * step).sin()).collect();
+        Tensor::from_vec(data, (rows, columns), &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn rows_equal_the_matrix_product_and_do_not_depend_on_each_other() {
+        for [n, o, k] in [[1, 1, 1], [3, 9, 17], [5, 70, 40], [2, 600, 64], [1, 3, 0]] {
+            for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-13)] {
+                // candle does not cast what has no elements.
+                let cast = |x: Tensor| {
+                    if k == 0 { Tensor::zeros(x.dims(), dtype, &Device::Cpu) } else { x.to_dtype(dtype) }
+                };
+                let cast = |x: Tensor| cast(x).unwrap();
+                let (x, w) = (cast(random(n, k, 0.7)), cast(random(o, k, 1.3)));
+                let bias = cast(random(1, o, 0.3)).squeeze(0).unwrap();
+                let rows = |x: &Tensor| -> Vec<Vec<f64>> {
+                    let y = linear(x, &w, Some(&bias)).unwrap();
+                    y.to_dtype(DType::F64).unwrap().to_vec2().unwrap()
+                };
+                let found = rows(&x);
+                let alone: Vec<_> = (0..n).flat_map(|i| rows(&x.narrow(0, i, 1).unwrap())).collect();
+                assert_eq!(found, alone, "{n} {o} {k}");
+                if k > 0 {
+                    let expected = Value::linear(&x, &w, Some(&bias)).unwrap().to_dtype(DType::F64).unwrap();
+                    for (a, b) in found.concat().iter().zip(expected.to_vec2::<f64>().unwrap().concat()) {
+                        assert!((a - b).abs() < tolerance, "{n} {o} {k}: {a} {b}");
+                    }
+                }
+            }
+        }
+    }
+}
