@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
             progress.warn("this file system has no locks: do not start a second run in the same folder");
         }
         let (from, lengths) = resume::find(study, begin, &identity, &hashes, &device, progress)?;
-        let manifest = Manifest {
+        let now = Manifest {
             schema: record::SCHEMA_VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
             title: study.title.clone(),
@@ -166,12 +166,12 @@ impl<'a> Run<'a> {
             stages: Vec::new(),
             notes,
         };
-        let mut manifest = manifest;
-        let mut initial_answers = Vec::new();
-        if let Some(Checkpoint { state, .. }) = &from {
-            manifest = continued(&state.manifest, &manifest);
-            initial_answers.clone_from(&state.initial_answers);
-        }
+        let (manifest, initial_answers) = match &from {
+            Some(Checkpoint { state, .. }) => {
+                (continued(&state.manifest, &now), state.initial_answers.clone())
+            }
+            None => (now, Vec::new()),
+        };
         // First the files that say whose records these are, then the records.
         files::write(&study.output.join(CONFIG), study.to_toml()?.as_bytes())?;
         record::write_manifest(&study.output, &manifest)?;
@@ -255,6 +255,8 @@ impl<'a> Run<'a> {
             stopped_by: None,
             clock: Clock::after(resumed.map_or([0.0; 2], |(_, p)| [p.train_seconds, p.probe_seconds])),
         };
+        // Its weights are the model's by now.
+        drop(from);
         let trained = train::train_from(
             place,
             &self.model,

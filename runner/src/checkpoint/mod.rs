@@ -18,7 +18,7 @@ pub use store::{list, load, prune, save};
 use crate::config::Study;
 use crate::model::Model;
 use crate::monitor;
-use crate::record::{Lengths, Manifest, Rule};
+use crate::record::{Lengths, Manifest};
 use crate::train::Course;
 use anyhow::{Context, Result};
 use candle_core::Tensor;
@@ -81,8 +81,6 @@ pub struct Position {
     pub gauge_step: Option<usize>,
     /// What the monitor remembers, where it is on.
     pub monitor: Option<monitor::State>,
-    /// The alarm that has stopped the stage.
-    pub stopped_by: Option<Rule>,
     /// Wall seconds spent training so far.
     pub train_seconds: f64,
     /// Wall seconds spent probing so far.

@@ -14,7 +14,7 @@ use crate::score::NotFinite;
 use crate::train::{self, Course, End, Intervention, Optimizer};
 use anyhow::Result;
 use candle_core::Tensor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// The monitor of a stage with what it needs.
@@ -122,7 +122,7 @@ impl Recorder<'_> {
         Ok(End::Stopped)
     }
 
-    fn save(&mut self, model: &Model, course: &Course, optimizer: &Optimizer) -> Result<std::path::PathBuf> {
+    fn save(&mut self, model: &Model, course: &Course, optimizer: &Optimizer) -> Result<PathBuf> {
         let last_look = self.gauge.as_ref().map(Gauge::last_look);
         let [train_seconds, probe_seconds] = self.clock.seconds();
         let state = State {
@@ -133,7 +133,6 @@ impl Recorder<'_> {
                 examples: self.saver.examples.clone(),
                 gauge_step: last_look.map(|(step, _)| step),
                 monitor: self.watch.as_ref().map(|watch| watch.monitor.state().clone()),
-                stopped_by: self.stopped_by,
                 train_seconds,
                 probe_seconds,
             }),

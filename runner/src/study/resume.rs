@@ -71,15 +71,9 @@ pub fn find(
         }
         Begin::Newest => newest(run, device, progress)?,
         Begin::Checkpoint(folder) => {
-            let own = folder.parent().and_then(|p| p.canonicalize().ok());
-            ensure!(
-                own.is_some() && own == run.join(CHECKPOINTS).canonicalize().ok(),
-                "{} is no checkpoint of the run in {}: name one of {}",
-                folder.display(),
-                run.display(),
-                run.join(CHECKPOINTS).display()
-            );
-            Some((folder.clone(), read(run, folder, device)?))
+            let folder = own(run, folder)?;
+            let checkpoint = read(run, &folder, device)?;
+            Some((folder, checkpoint))
         }
     };
     let Some((folder, checkpoint)) = found else {
@@ -91,6 +85,19 @@ pub fn find(
     progress.say(&format!("resuming from {}", folder.display()));
     let lengths = state.lengths.clone();
     Ok((Some(checkpoint), lengths))
+}
+
+/// The checkpoint of the run that a user has named.
+fn own(run: &Path, named: &Path) -> Result<PathBuf> {
+    let same = |folder: &PathBuf| folder.canonicalize().ok() == named.canonicalize().ok();
+    checkpoint::list(run)?.into_iter().find(same).with_context(|| {
+        format!(
+            "{} is no checkpoint of the run in {}: name one that lies in {}",
+            named.display(),
+            run.display(),
+            run.join(CHECKPOINTS).display()
+        )
+    })
 }
 
 /// The newest good checkpoint. Each one that is not is told of.
@@ -175,9 +182,8 @@ fn cut_back<'a>(run: &Path, checkpoint: &Path, open_stages: impl Iterator<Item =
     files::remove_partial(&run.join(CHECKPOINTS))?;
     let name = checkpoint.file_name();
     let all = checkpoint::list(run)?;
-    // A checkpoint's name may have been given in another form than it is listed in.
-    let later = all.iter().rev().take_while(|folder| folder.file_name() != name);
-    later.map(|folder| files::remove_folder(folder)).collect::<Result<()>>()?;
+    let mut later = all.iter().rev().take_while(|folder| folder.file_name() != name);
+    later.try_for_each(|folder| files::remove_folder(folder))?;
     for stage in open_stages {
         let folder = run.join(stage);
         if folder.join(model::CONFIG).is_file() {
