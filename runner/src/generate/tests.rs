@@ -73,7 +73,7 @@ fn a_continuation_ends_at_a_token_at_tokens_at_the_longest_length_or_at_the_last
     let model = model(2);
     let prompt = vec![5, 6, 7];
     let run = |stop: &Stop, sampling: &Sampling| {
-        generate(&model, &prompts(&[prompt.clone()]), stop, sampling).unwrap().remove(0)
+        generate(&model, &prompts(std::slice::from_ref(&prompt)), stop, sampling).unwrap().remove(0)
     };
     let whole = run(&Stop::default(), &GREEDY);
     assert_eq!(whole.len(), 12);

@@ -161,9 +161,8 @@ impl Value for Dual {
         let moves = |x: &Self| x.tangents.iter().any(Option::is_some);
         if fused(&primals) && (moves(self) || moves(head)) {
             check::log_probs(primals[0], primals[1], targets)?;
-            let (primal, rows, tangents) =
-                head::log_probs_along(primals, [&self.tangents, &head.tangents], targets)?;
-            stats.into_iter().for_each(|stats| stats.extend_from_slice(&rows));
+            let moves = [&self.tangents[..], &head.tangents];
+            let (primal, tangents) = head::log_probs_along(primals, moves, targets, stats)?;
             return Ok(Self { primal, tangents });
         }
         let primal = self.primal.log_probs(&head.primal, targets, stats)?;

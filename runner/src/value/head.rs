@@ -44,10 +44,11 @@ pub(super) fn log_probs_along(
     [h, head]: [&Tensor; 2],
     [dh, dhead]: [&[Option<Tensor>]; 2],
     targets: &[u32],
-) -> Result<(Tensor, Vec<TokenStats<f64>>, Vec<Option<Tensor>>)> {
+    mut stats: Option<&mut Vec<TokenStats<f64>>>,
+) -> Result<(Tensor, Vec<Option<Tensor>>)> {
     let (h, head) = (h.contiguous()?, head.contiguous()?);
     let directions = dh.len().max(dhead.len());
-    let (mut logp, mut stats, mut along) = (Vec::new(), Vec::new(), vec![Vec::new(); directions]);
+    let (mut logp, mut along) = (Vec::new(), vec![Vec::new(); directions]);
     for (chunk, targets) in targets.chunks(ROWS).enumerate() {
         let narrow = |x: &Tensor| x.narrow(0, chunk * ROWS, targets.len());
         let rows = narrow(&h)?;
@@ -67,11 +68,13 @@ pub(super) fn log_probs_along(
                 along.push(Tensor::stack(&terms, 0)?.sum(0)?);
             }
         }
-        stats.append(&mut lock(&op.saved).stats);
+        if let Some(stats) = stats.as_deref_mut() {
+            stats.append(&mut lock(&op.saved).stats);
+        }
     }
     let whole =
         |parts: Vec<Tensor>| if parts.is_empty() { Ok(None) } else { Tensor::cat(&parts, 0).map(Some) };
-    Ok((Tensor::cat(&logp, 0)?, stats, along.into_iter().map(whole).collect::<Result<_>>()?))
+    Ok((Tensor::cat(&logp, 0)?, along.into_iter().map(whole).collect::<Result<_>>()?))
 }
 
 struct Head {
