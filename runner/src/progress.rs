@@ -22,11 +22,6 @@ impl Progress {
         }
     }
 
-    /// A line on something that went wrong and was got over: shown in any case.
-    pub fn warn(self, text: &str) {
-        eprintln!("warning: {text}");
-    }
-
     /// A bar for the steps of a stage.
     pub fn stage(self, name: &str) -> StageBar {
         let terminal = std::io::stderr().is_terminal();

@@ -1,13 +1,12 @@
 use crate::config::{self, Grid};
 use crate::grid::{self, COMPARISON, State};
-use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::report;
 use anyhow::Result;
 use std::path::PathBuf;
 
 /// Run a grid, every arm with every seed, and compare: one page with intervals over seeds. What is done
-/// already is not run again, and a run that was cut off goes on from its checkpoint.
+/// already is not run again.
 ///
 /// Example: ldyn study examples/configs/hh-extension.toml --dry-run
 #[derive(Debug, clap::Args)]
@@ -28,7 +27,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         println!("{}", plan(&grid)?);
         return Ok(());
     }
-    println!("{}", report::comparison_text(&grid::run(&grid, &Interrupt::on_signals()?, progress)?));
+    println!("{}", report::comparison_text(&grid::run(&grid, progress)?));
     println!("comparison: {}", grid.output.join(COMPARISON).display());
     Ok(())
 }

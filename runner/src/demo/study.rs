@@ -2,8 +2,7 @@
 
 use super::{BASE, HELD_OUT, PRETRAIN, SHAPE, Start, TRAIN};
 use crate::config::{self, ModelSource};
-use crate::files;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 /// Name of the study file within the demo's folder.
@@ -29,6 +28,6 @@ pub(super) fn write_study(folder: &Path, seed: u64, start: Start) -> Result<Path
         study.model = ModelSource { path: Some(folder.join(BASE)), ..ModelSource::default() };
     }
     let file = folder.join(STUDY);
-    files::write(&file, study.to_toml()?.as_bytes())?;
+    std::fs::write(&file, study.to_toml()?).with_context(|| format!("writing {}", file.display()))?;
     Ok(file)
 }

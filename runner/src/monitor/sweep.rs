@@ -3,11 +3,10 @@
 use crate::config::Limits;
 use crate::record::ProbeRow;
 use crate::statistics::{Estimate, estimate, estimate_of_enough};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A moment of a stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     /// Optimiser steps done.
     pub step: usize,
@@ -16,7 +15,7 @@ pub struct Moment {
 }
 
 /// What a probe says of one response.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Ledger {
     /// log π of the response, nats.
     pub logp: f64,
@@ -27,7 +26,7 @@ pub struct Ledger {
 }
 
 /// One probe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Sweep {
     pub at: Moment,
     kinds: BTreeMap<String, BTreeMap<usize, Ledger>>,
@@ -74,7 +73,7 @@ impl Sweep {
 }
 
 /// The probes of a stage that rules compare.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Sweeps {
     /// The first.
     pub start: Sweep,

@@ -1,8 +1,7 @@
 //! The report's files in a run folder.
 
 use super::{Comparison, Summary, comparison_html, comparison_json, html, json, load, markdown, summarise};
-use crate::files;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::path::Path;
 
 /// File name of the self-contained page.
@@ -19,7 +18,8 @@ pub const JSON: &str = "report.json";
 pub fn write(run: &Path) -> Result<Summary> {
     let summary = summarise(&load(run)?);
     for (name, text) in [(HTML, html(&summary)?), (MARKDOWN, markdown(&summary)), (JSON, json(&summary)?)] {
-        files::write(&run.join(name), text.as_bytes())?;
+        let path = run.join(name);
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(summary)
 }
@@ -33,7 +33,7 @@ pub fn write_comparison(path: &Path, comparison: &Comparison) -> Result<()> {
         (path.to_owned(), comparison_html(comparison)?),
         (path.with_extension("json"), comparison_json(comparison)?),
     ] {
-        files::write(&path, text.as_bytes())?;
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }
