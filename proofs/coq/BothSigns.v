@@ -41,6 +41,15 @@ Proof.
   unfold both_signs. rewrite !ind_other by assumption. ring.
 Qed.
 
+(** What the lighter side takes off the heavier side's pull leaves some of it. *)
+Lemma lighter_pull_is_less : forall n p, distribution n p -> forall y i u v, (y < n)%nat -> (i < n)%nat ->
+  0 <= v <= u -> 0 < u -> (u - v) * (p y - p i) < u.
+Proof.
+  intros n p Hp y i u v Hy Hi L P. pose proof (dist_le_1 n p Hp y Hy). pose proof (dist_pos n p Hp i Hi).
+  destruct (Req_dec u v) as [E|D]; [subst v; lra|].
+  apply Rlt_le_trans with ((u - v) * 1); [apply Rmult_lt_compat_l; lra | lra].
+Qed.
+
 Section Weights.
   Variables (n : nat) (p : nat -> R) (a b : nat) (wp wm s : R).
   Hypothesis Hp : distribution n p.
@@ -56,10 +65,7 @@ Section Weights.
   Proof.
     intros L P i Hi N. unfold d, both_signs. rewrite ind_same, (ind_other a b), (ind_other i a) by assumption.
     apply Rmult_lt_compat_l; [assumption|].
-    pose proof (dist_le_1 n p Hp a Ha). pose proof (dist_pos n p Hp i Hi).
-    assert ((wp - wm) * (p a - p i) < wp).
-    { destruct (Req_dec wp wm) as [E|D]; [subst wm; lra|].
-      apply Rlt_le_trans with ((wp - wm) * 1); [apply Rmult_lt_compat_l; lra | lra]. }
+    pose proof (lighter_pull_is_less n p Hp a i wp wm Ha Hi L P).
     destruct (ind_cases i b) as [[_ I]|[_ I]]; rewrite I; lra.
   Qed.
 
@@ -79,10 +85,7 @@ Section Weights.
   Proof.
     intros L P i Hi N. unfold d, both_signs. rewrite ind_same, (ind_other b a), (ind_other i b) by auto.
     apply Rmult_lt_compat_l; [assumption|].
-    pose proof (dist_le_1 n p Hp b Hb). pose proof (dist_pos n p Hp i Hi).
-    assert ((wm - wp) * (p b - p i) < wm).
-    { destruct (Req_dec wm wp) as [E|D]; [subst wm; lra|].
-      apply Rlt_le_trans with ((wm - wp) * 1); [apply Rmult_lt_compat_l; lra | lra]. }
+    pose proof (lighter_pull_is_less n p Hp b i wm wp Hb Hi L P).
     destruct (ind_cases i a) as [[_ I]|[_ I]]; rewrite I; lra.
   Qed.
 

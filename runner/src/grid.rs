@@ -2,7 +2,7 @@
 
 use crate::config::{Cell, Grid};
 use crate::progress::Progress;
-use crate::record;
+use crate::record::{self, StageInfo};
 use crate::report::{self, Comparison, Member};
 use crate::study::{self, CONFIG};
 use anyhow::{Context, Result, ensure};
@@ -38,7 +38,7 @@ pub fn state(cell: &Cell) -> Result<State> {
         folder.display()
     );
     let manifest = record::read_manifest(folder)?;
-    let over = |i: usize| manifest.stages.get(i).is_some_and(|s| s.finished || s.stopped_by.is_some());
+    let over = |i: usize| manifest.stages.get(i).is_some_and(StageInfo::is_over);
     let stopped = manifest.stages.last().is_some_and(|s| s.stopped_by.is_some());
     let done = stopped || (0..cell.study.stages.len()).all(over);
     Ok(if done { State::Done } else { State::Begun })
@@ -69,8 +69,7 @@ pub fn run(grid: &Grid, progress: &Progress) -> Result<Comparison> {
 fn write(grid: &Grid, cells: &[Cell]) -> Result<Comparison> {
     let mut members = Vec::new();
     for cell in cells.iter().filter(|c| c.study.output.join(CONFIG).exists()) {
-        let summary = report::summarise(&report::load(&cell.study.output)?);
-        members.push(Member { arm: grid.arms[cell.arm].name.clone(), seed: cell.seed, summary });
+        members.push(Member::read(&grid.arms[cell.arm].name, &cell.study.output)?);
     }
     let comparison = report::compare(&grid.title, &members);
     report::write_comparison(&grid.output.join(COMPARISON), &comparison)?;

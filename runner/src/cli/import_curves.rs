@@ -43,7 +43,8 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     published.summary.remarks.iter().for_each(|remark| progress.say(remark));
     let mut members = vec![published];
     if let Some(run) = &args.run {
-        let mut summary = report::summarise(&report::load(run)?);
+        let mut own = Member::read(&run.display().to_string(), run)?;
+        let summary = &mut own.summary;
         let stages: Vec<&str> = summary.stages.iter().map(|s| s.name.as_str()).collect();
         ensure!(
             stages.contains(&args.stage.as_str()),
@@ -54,7 +55,8 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         );
         summary.stages.retain(|s| s.name == args.stage);
         summary.findings.clear();
-        members.push(Member { arm: run.display().to_string(), seed: 0, summary });
+        own.seed = members[0].seed;
+        members.push(own);
     }
     let comparison = report::compare(&format!("Published: {name}"), &members);
     println!("{}", report::comparison_text(&comparison));

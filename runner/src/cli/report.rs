@@ -42,8 +42,8 @@ fn compare(args: &Args, progress: &Progress) -> Result<()> {
     ensure!(!args.markdown, "--markdown shows one run; give one, or use --json or --html");
     let mut members = Vec::new();
     for run in &args.runs {
-        let summary = report::summarise(&report::load(run).with_context(|| run.display().to_string())?);
-        members.push(Member { arm: run.display().to_string(), seed: summary.run.seed, summary });
+        let name = run.display().to_string();
+        members.push(Member::read(&name, run).context(name)?);
     }
     let comparison = report::compare(&format!("{} runs", members.len()), &members);
     for arm in comparison.arms.iter().filter(|a| a.seeds.is_empty()) {

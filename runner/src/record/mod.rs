@@ -49,7 +49,7 @@ pub const ANSWERS: &str = "answers.jsonl";
 pub const ALARMS: &str = "alarms.jsonl";
 
 /// What a run is: enough to say what its numbers mean and to repeat it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA_VERSION`] at writing.
     pub schema: u32,
@@ -95,7 +95,7 @@ pub struct Hashes {
 }
 
 /// One stage of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageInfo {
     /// Unique name within the run, such as `sft` or `dpo`.
     pub name: String,
@@ -116,6 +116,13 @@ pub struct StageInfo {
     pub probe_seconds: f64,
     /// Peak log π(y⁺) or other remarks made when the stage ended.
     pub notes: Vec<String>,
+}
+
+impl StageInfo {
+    /// Whether it has come to its end, or an alarm has stopped it.
+    pub fn is_over(&self) -> bool {
+        self.finished || self.stopped_by.is_some()
+    }
 }
 
 /// One optimiser step. Names follow TRL; log-probabilities are sums over a

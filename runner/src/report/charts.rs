@@ -24,11 +24,13 @@ pub struct Figure {
 }
 
 const LARGE: (u32, u32) = (470, 345);
-const SMALL: (u32, u32) = (380, 270);
+/// Shown size of a chart among others.
+pub const SMALL: (u32, u32) = (380, 270);
 /// Standard errors shown as a band, to each side.
 const BAND: f64 = 2.0;
 const SOLID: &str = "";
-const DASHES: [&str; 3] = [SOLID, "14 7", "4 6"];
+/// Dashes that tell lines of one colour apart.
+pub const DASHES: [&str; 3] = [SOLID, "14 7", "4 6"];
 
 /// Every figure that the records allow, in reading order.
 ///

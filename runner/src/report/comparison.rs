@@ -3,12 +3,16 @@
 
 use super::curves::{CONTEXTS, Curve};
 use super::findings::Verdict;
+use super::load::load;
 use super::quantity::{Measure, Quantity};
-use super::summary::{REPORT_SCHEMA, Stage, Summary};
+use super::summary::{REPORT_SCHEMA, Stage, Summary, summarise};
 use super::text::symbol;
+use crate::record::StageInfo;
 use crate::statistics::{Estimate, estimate, student_t};
+use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Confidence of the intervals.
 pub const CONFIDENCE: f64 = 0.95;
@@ -176,8 +180,18 @@ pub fn compare(title: &str, members: &[Member]) -> Comparison {
 
 fn is_finished(member: &Member) -> bool {
     let run = &member.summary.run;
-    run.stages.last().is_some_and(|s| s.finished || s.stopped_by.is_some())
-        && run.stages.iter().rev().skip(1).all(|s| s.finished)
+    run.stages.last().is_some_and(StageInfo::is_over) && run.stages.iter().rev().skip(1).all(|s| s.finished)
+}
+
+impl Member {
+    /// The run in `folder` as it is now, with the seed of its manifest.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn read(arm: &str, folder: &Path) -> Result<Self> {
+        let summary = summarise(&load(folder)?);
+        Ok(Self { arm: arm.to_owned(), seed: summary.run.seed, summary })
+    }
 }
 
 impl Arm {

@@ -1,14 +1,15 @@
 //! A comparison for people: a page, and text for the terminal.
 
+use super::charts::{DASHES, SMALL};
 use super::comparison::{ArmCurves, CONFIDENCE, Comparison, Number, Row};
+use super::page;
 use super::svg::{Chart, Line, Sample, Style, draw};
 use super::table::aligned;
-use super::text::{count, duration, number, one_line, rich_html, signed};
-use anyhow::{Context, Result};
-use minijinja::{Environment, Value, context};
+use super::text::{count, duration, number, one_line, signed};
+use anyhow::Result;
+use minijinja::{Value, context};
 
 const PAGE: &str = include_str!("comparison.html");
-const STYLE: &str = include_str!("page.css");
 
 /// The comparison as indented JSON.
 ///
@@ -35,9 +36,6 @@ pub fn comparison_text(c: &Comparison) -> String {
 /// # Errors
 /// The charting or the template library refuses.
 pub fn comparison_html(c: &Comparison) -> Result<String> {
-    let mut environment = Environment::new();
-    environment.add_filter("rich", |text: &str| Value::from_safe_string(rich_html(text)));
-    environment.add_template("comparison.html", PAGE).context("the comparison's template")?;
     let stages: Vec<Value> = by_stage(c)
         .into_iter()
         .map(|(stage, rows)| {
@@ -48,15 +46,14 @@ pub fn comparison_html(c: &Comparison) -> Result<String> {
             Ok(context! { name => stage, table => table(c, &rows), charts })
         })
         .collect::<Result<_>>()?;
-    let page = environment.get_template("comparison.html")?.render(context! {
-        style => Value::from_safe_string(STYLE.to_string()),
+    let values = context! {
         title => c.title.as_str(),
         arms => arms(c),
         legend => legend(c),
         stages,
         findings => findings(c),
-    });
-    page.context("the comparison's template")
+    };
+    page::render(PAGE, values)
 }
 
 fn legend(c: &Comparison) -> String {
@@ -150,7 +147,6 @@ fn findings(c: &Comparison) -> Vec<Vec<String>> {
 /// Colour and dash of an arm.
 fn style(arm: usize) -> Style {
     const COLOURS: [&str; 5] = ["--preferred", "--dispreferred", "--others", "--shuffled", "--fluent"];
-    const DASHES: [&str; 3] = ["", "14 7", "4 6"];
     Style { colour: COLOURS[arm % COLOURS.len()], dash: DASHES[(arm / COLOURS.len()) % DASHES.len()] }
 }
 
@@ -175,7 +171,7 @@ fn chart(c: &Comparison, curves: &ArmCurves) -> Result<String> {
         x_label: "examples seen in the stage".into(),
         y_label: curves.unit.into(),
         lines: lines.map(line).collect(),
-        size: (380, 270),
+        size: SMALL,
         ..Chart::default()
     })
 }

@@ -1,23 +1,20 @@
 //! One decomposed update for people: a page with its maps, and text for the terminal.
 
+use super::page;
 use super::table::aligned;
 use super::text::{number, one_line, short, signed, symbol};
 use crate::record::{Cause, Decomposition, Influence, Response, TokenMap};
-use anyhow::{Context, Result};
-use minijinja::{Environment, Value, context};
+use anyhow::Result;
+use minijinja::{Value, context};
 
 const PAGE: &str = include_str!("decomposition.html");
-const STYLE: &str = include_str!("page.css");
 
 /// The page: no network, no script. Everything that comes from data is escaped.
 ///
 /// # Errors
 /// The template library refuses.
 pub fn decomposition_html(d: &Decomposition) -> Result<String> {
-    let mut environment = Environment::new();
-    environment.add_template("decomposition.html", PAGE).context("the page's template")?;
-    let page = environment.get_template("decomposition.html")?.render(context! {
-        style => Value::from_safe_string(STYLE.to_string()),
+    let values = context! {
         facts => facts(d),
         verdict => verdict(d),
         headings => headings(d),
@@ -26,8 +23,8 @@ pub fn decomposition_html(d: &Decomposition) -> Result<String> {
         scales => scales(d),
         responses => d.responses.iter().map(tokens).collect::<Vec<_>>(),
         map => d.tokens.as_ref().map(map),
-    });
-    page.context("the page's template")
+    };
+    page::render(PAGE, values)
 }
 
 /// The text.

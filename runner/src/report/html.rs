@@ -3,17 +3,17 @@
 
 use super::charts::{Figure, figures};
 use super::findings::{Finding, Verdict};
+use super::page;
 use super::rows::{HEADINGS, Row, rows};
 use super::summary::Summary;
-use super::text::{count, duration, rich_html};
+use super::text::{count, duration};
 use crate::record::{AlarmRow, StageInfo};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use minijinja::value::Serde;
-use minijinja::{Environment, Value, context};
+use minijinja::{Value, context};
 use serde::Serialize;
 
 const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
 
 #[derive(Serialize)]
 struct StageView<'a> {
@@ -44,13 +44,8 @@ struct FindingView<'a> {
 /// # Errors
 /// The charting or the template library refuses.
 pub fn html(summary: &Summary) -> Result<String> {
-    let mut environment = Environment::new();
-    environment.add_filter("rich", |text: &str| Value::from_safe_string(rich_html(text)));
-    environment.add_filter("count", count);
-    environment.add_template("page.html", PAGE).context("the report's template")?;
     let figures = figures(summary)?;
-    let page = environment.get_template("page.html")?.render(context! {
-        style => Value::from_safe_string(STYLE.to_string()),
+    let values = context! {
         run => Value::from(Serde(&summary.run)),
         remarks => Value::from(Serde(&summary.remarks)),
         conventions => summary.conventions.as_str(),
@@ -61,8 +56,8 @@ pub fn html(summary: &Summary) -> Result<String> {
         tally => tally(summary),
         headings => Value::from(Serde(HEADINGS)),
         figures => figures.into_iter().map(figure).collect::<Vec<_>>(),
-    });
-    page.context("the report's template")
+    };
+    page::render(PAGE, values)
 }
 
 fn figure(figure: Figure) -> Value {

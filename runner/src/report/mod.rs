@@ -21,6 +21,7 @@
 //! | `published` | curves that the reference code logged, to compare with |
 //! | `decomposition` | one update decomposed, as a page and as text |
 //! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
+//! | `page` | what all pages share |
 //!
 //! Kind of truth: everything here is *measured*, that is, of one run. Standard
 //! errors are over prompts; they say nothing about other seeds.
@@ -38,6 +39,7 @@ mod html;
 mod load;
 mod markdown;
 mod observations;
+mod page;
 mod published;
 mod quantity;
 mod rows;

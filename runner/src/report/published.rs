@@ -6,7 +6,7 @@ use super::quantity::{Measure, Quantity};
 use super::summary::{Kind, REPORT_SCHEMA, Stage, Summary};
 use super::text::{description, symbol};
 use crate::data::KINDS;
-use crate::record::{self, Hashes, Manifest, StageInfo};
+use crate::record::{self, Manifest, StageInfo};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
@@ -155,32 +155,17 @@ fn margin(rows: &[&Map<String, Value>], settings: &Published) -> Option<Curve> {
 }
 
 fn manifest(name: &str, settings: &Published) -> Manifest {
+    let stage = StageInfo {
+        name: settings.stage.clone(),
+        summary: "logged by the reference code".into(),
+        finished: true,
+        ..StageInfo::default()
+    };
     Manifest {
         schema: record::SCHEMA_VERSION,
-        version: String::new(),
         title: name.to_owned(),
-        seed: 0,
-        threads: 0,
-        device: String::new(),
-        model: String::new(),
-        parameters: 0,
-        vocab_size: 0,
-        hashes: Hashes { data: String::new(), tokenizer: String::new(), model: String::new() },
-        train_examples: 0,
-        probe_prompts: 0,
-        kinds: Vec::new(),
-        stages: vec![StageInfo {
-            name: settings.stage.clone(),
-            objective: String::new(),
-            summary: "logged by the reference code".into(),
-            steps: 0,
-            finished: true,
-            stopped_by: None,
-            train_seconds: 0.0,
-            probe_seconds: 0.0,
-            notes: Vec::new(),
-        }],
-        notes: Vec::new(),
+        stages: vec![stage],
+        ..Manifest::default()
     }
 }
 

@@ -97,13 +97,13 @@ impl Value for Dual {
             let along_weight = d[1].map(|dw| self.primal.linear(dw, None)).transpose()?;
             let shift = d.get(2).copied().flatten();
             let along_bias = shift.map(|db| db.broadcast_as(primal.shape())).transpose()?;
-            tangent::sum(tangent::sum(along_x, along_weight)?, along_bias)
+            Ok(tangent::sum(tangent::sum(along_x, along_weight)?, along_bias)?)
         })?;
         Ok(Self { primal, tangents })
     }
 
     fn add(&self, other: &Self) -> Result<Self> {
-        let tangents = along(&[self, other], |d| tangent::sum(d[0].cloned(), d[1].cloned()))?;
+        let tangents = along(&[self, other], |d| Ok(tangent::sum(d[0].cloned(), d[1].cloned())?))?;
         Ok(Self { primal: Value::add(&self.primal, &other.primal)?, tangents })
     }
 
@@ -111,7 +111,7 @@ impl Value for Dual {
         let tangents = along(&[self, other], |d| {
             let left = d[0].map(|d| d.mul(&other.primal)).transpose()?;
             let right = d[1].map(|d| self.primal.mul(d)).transpose()?;
-            tangent::sum(left, right)
+            Ok(tangent::sum(left, right)?)
         })?;
         Ok(Self { primal: Value::mul(&self.primal, &other.primal)?, tangents })
     }

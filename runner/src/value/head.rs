@@ -4,6 +4,7 @@
 
 use super::cpu::{Elem, by_type, simd, tensor, view, with};
 use super::linear::times_transposed;
+use super::tangent;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use ldyn_core::Real;
@@ -57,16 +58,14 @@ pub(super) fn log_probs_along(
         let residual = by_type!(h, T => op.ascent::<T>(head.dim(0)?)?);
         let by_rows = if dh.iter().any(Option::is_some) { Some(residual.matmul(&head)?) } else { None };
         for (i, along) in along.iter_mut().enumerate() {
-            let mut terms = Vec::new();
+            let (mut moved, mut turned) = (None, None);
             if let (Some(by_rows), Some(Some(dh))) = (&by_rows, dh.get(i)) {
-                terms.push((by_rows * narrow(dh)?)?.sum(1)?);
+                moved = Some((by_rows * narrow(dh)?)?.sum(1)?);
             }
             if let Some(Some(dhead)) = dhead.get(i) {
-                terms.push((residual.matmul(dhead)? * &rows)?.sum(1)?);
+                turned = Some((residual.matmul(dhead)? * &rows)?.sum(1)?);
             }
-            if !terms.is_empty() {
-                along.push(Tensor::stack(&terms, 0)?.sum(0)?);
-            }
+            along.extend(tangent::sum(moved, turned)?);
         }
         if let Some(stats) = stats.as_deref_mut() {
             stats.append(&mut lock(&op.saved).stats);

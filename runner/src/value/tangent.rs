@@ -97,7 +97,7 @@ pub(super) fn log_probs(
 }
 
 /// The sum of what is there.
-pub(super) fn sum(a: Option<Tensor>, b: Option<Tensor>) -> Result<Option<Tensor>> {
+pub(super) fn sum(a: Option<Tensor>, b: Option<Tensor>) -> candle_core::Result<Option<Tensor>> {
     Ok(match (a, b) {
         (Some(a), Some(b)) => Some((a + b)?),
         (a, b) => a.or(b),
