@@ -36,6 +36,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "candle",
         ],
     ),
+    ("runner/src/files.rs", &["crate::", "candle"]),
+    ("runner/src/checkpoint", &["crate::report", "crate::study", "crate::cli"]),
     ("runner/src/statistics.rs", &["crate::record", "crate::model", "candle"]),
     ("runner/src/data", &["crate::model", "crate::train", "crate::value", "candle"]),
     ("runner/src/value", &["crate::model", "crate::score", "crate::train", "crate::probe", "crate::data"]),

@@ -2,16 +2,19 @@
 //! default is written out in the copy that is saved with the run, and the
 //! names that TRL's users know are accepted as aliases.
 
+mod checkpoints;
 mod grid;
 mod monitor;
 mod template;
 
+pub use checkpoints::{Checkpoints, changes};
 pub use grid::{Arm, Cell, Grid, load_grid};
 pub use monitor::{Limits, Monitor};
 pub use template::template;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use crate::objective::{PairLoss, Preference};
+use crate::record::CHECKPOINTS;
 use anyhow::{Context, Result, bail};
 use candle_core::DType;
 use ldyn_core::loss::{Divergence, LengthDesensitised, Parameters};
@@ -32,7 +35,7 @@ pub struct Study {
     /// Seed of every random choice.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// Folder that receives records, models and the report; it must not hold a run yet.
+    /// Folder that receives records, models and the report; it must not hold a run yet, unless that run is continued.
     #[serde(alias = "output_dir")]
     pub output: PathBuf,
     /// `cpu`, `cuda` or `cuda:N`.
@@ -55,6 +58,9 @@ pub struct Study {
     /// What the monitor looks for, and what it does then.
     #[serde(default)]
     pub monitor: Monitor,
+    /// When checkpoints are written, and how many are kept.
+    #[serde(default)]
+    pub checkpoints: Checkpoints,
     /// Folder of the cached reference log-probabilities; by default `ldyn-cache` beside `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -834,6 +840,9 @@ impl Stage {
         }
         if self.name.contains(['/', '\\']) || self.name.starts_with('.') {
             bail!("name = {:?}: it becomes a folder, so no slashes and no leading dot", self.name)
+        }
+        if self.name == CHECKPOINTS {
+            bail!("name = {:?}: the folder of that name is for checkpoints, choose another", self.name)
         }
         self.complete_parameters()?;
         if self.reduction == Reduction::TokenMean && !self.is_pretrain() && self.objective != "sft" {

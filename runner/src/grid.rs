@@ -1,10 +1,11 @@
 //! A grid of runs: every arm with every seed, one after the other, and what they say side by side.
 
-use crate::config::{Cell, Grid};
+use crate::config::{self, Cell, Grid};
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::record::{self, StageInfo};
 use crate::report::{self, Comparison, Member};
-use crate::study::{self, CONFIG};
+use crate::study::{self, Begin, CONFIG};
 use anyhow::{Context, Result, ensure};
 
 /// File name of the comparison's page in a grid's folder; `.json` beside it.
@@ -31,12 +32,16 @@ pub fn state(cell: &Cell) -> Result<State> {
     if !path.exists() {
         return Ok(State::Open);
     }
-    let found = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let changes = config::changes(&config::load(&path, &[])?, &cell.study)?;
     ensure!(
-        found == cell.study.to_toml()?,
-        "{} holds a run of another configuration: remove the folder, or choose another `output` for the grid",
-        folder.display()
+        changes.is_empty(),
+        "{} holds a run of another configuration ({}): remove the folder, or choose another `output` for the grid",
+        folder.display(),
+        changes.join("; ")
     );
+    if !folder.join(record::MANIFEST).exists() {
+        return Ok(State::Begun);
+    }
     let manifest = record::read_manifest(folder)?;
     let over = |i: usize| manifest.stages.get(i).is_some_and(StageInfo::is_over);
     let stopped = manifest.stages.last().is_some_and(|s| s.stopped_by.is_some());
@@ -44,12 +49,12 @@ pub fn state(cell: &Cell) -> Result<State> {
     Ok(if done { State::Done } else { State::Begun })
 }
 
-/// Runs what is not done, and writes the comparison after every run. A cell whose run an alarm stopped
-/// counts as done.
+/// Runs what is not done, from the checkpoint of a run that was cut off, and writes the comparison after every
+/// run. A cell whose run an alarm stopped counts as done.
 ///
 /// # Errors
-/// A folder that holds something else; what a run meets.
-pub fn run(grid: &Grid, progress: &Progress) -> Result<Comparison> {
+/// A folder that holds something else; what a run meets, such as a signal.
+pub fn run(grid: &Grid, interrupt: &Interrupt, progress: &Progress) -> Result<Comparison> {
     let cells = grid.cells()?;
     let states = cells.iter().map(state).collect::<Result<Vec<_>>>()?;
     for (i, (cell, state)) in cells.iter().zip(states).enumerate() {
@@ -59,7 +64,8 @@ pub fn run(grid: &Grid, progress: &Progress) -> Result<Comparison> {
             continue;
         }
         progress.say(&name);
-        study::run(&cell.study, progress).with_context(|| cell.study.title.clone())?;
+        study::run(&cell.study, &Begin::Newest, interrupt, progress)
+            .with_context(|| cell.study.title.clone())?;
         write(grid, &cells)?;
     }
     write(grid, &cells)

@@ -22,6 +22,11 @@ impl Progress {
         }
     }
 
+    /// A line on something that went wrong and was got over: shown in any case.
+    pub fn warn(self, text: &str) {
+        eprintln!("warning: {text}");
+    }
+
     /// A bar for the steps of a stage.
     pub fn stage(self, name: &str) -> StageBar {
         let terminal = std::io::stderr().is_terminal();

@@ -1,26 +1,35 @@
 //! A whole study: model and data in, stages in order, probes as they fall due,
-//! records and a report out.
+//! records and a report out; continued from a checkpoint where it was interrupted.
 
+mod recorder;
+mod resume;
+
+pub use resume::Begin;
+
+use crate::checkpoint::{self, Checkpoint, Identity, Position, State};
 use crate::config::{self, Stage, Study};
 use crate::data::{
     self, ChatTemplate, CutReport, Format, Need, ProbeOptions, ReadOptions, Record, TokenizedRecord,
     Tokenizer,
 };
 use crate::dynamics::gauge::Gauge;
+use crate::files::{self, Lock};
 use crate::generate;
-use crate::model::{Model, ModelConfig};
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::model::{self, Model, ModelConfig};
 use crate::monitor::{Moment, Monitor, Watched};
 use crate::objective::Preference;
-use crate::probe::{self, When};
 use crate::progress::Progress;
-use crate::record::{self, Action, AlarmRow, Hashes, JsonlWriter, Manifest, Metrics, Rule, StageInfo};
-use crate::score::NotFinite;
-use crate::train::{self, End, Example, Intervention, Loss};
+use crate::record::{self, Hashes, Journal, Lengths, Manifest, Rule, StageInfo};
+use crate::train::{self, Course, End, Example, Loss, Optimizer};
 use crate::{device, report, seed};
 use anyhow::{Context, Result, bail};
-use candle_core::DType;
+use candle_core::{DType, Device, Tensor, Var};
+use recorder::{Clock, Recorder, Saver, Watch};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+
+/// The kind of the answers that the model gives before finetuning.
+const INITIAL: &str = "chosen_initial";
 
 /// File name of the resolved configuration in a run folder.
 pub const CONFIG: &str = "config.toml";
@@ -51,14 +60,23 @@ impl std::error::Error for Stopped {}
 /// Runs the study until it is done, or until an alarm whose action is `stop`. The report is written
 /// in both cases.
 ///
+/// A run that is continued ends with the same records and weights, byte for byte, as one that never was
+/// interrupted, on a CPU with the same number of threads. Wall-clock seconds alone differ.
+///
 /// # Errors
 /// Anything wrong with the configuration, the data, the model or the disk, before
-/// any work where it can be seen before.
-pub fn run(study: &Study, progress: &Progress) -> Result<Option<Stopped>> {
-    let mut run = Run::prepare(study, progress)?;
+/// any work where it can be seen before; [`Interrupted`] when a signal ended the run.
+pub fn run(
+    study: &Study,
+    begin: &Begin,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<Option<Stopped>> {
+    let (mut run, mut from) = Run::prepare(study, begin, interrupt, progress)?;
+    let first = from.as_ref().map_or(0, |checkpoint| checkpoint.state.stage);
     let mut stopped = None;
-    for (i, stage) in study.stages.iter().enumerate() {
-        stopped = run.stage(i, stage).with_context(|| format!("stage `{}`", stage.name))?;
+    for (i, stage) in study.stages.iter().enumerate().skip(first) {
+        stopped = run.stage(i, stage, from.take()).with_context(|| format!("stage `{}`", stage.name))?;
         if stopped.is_some() {
             break;
         }
@@ -69,7 +87,9 @@ pub fn run(study: &Study, progress: &Progress) -> Result<Option<Stopped>> {
 
 struct Run<'a> {
     study: &'a Study,
+    interrupt: &'a Interrupt,
     progress: &'a Progress,
+    identity: Identity,
     model: Model,
     tokenizer: Tokenizer,
     /// The tokenizer's file or folder, whose files are copied along with saved models.
@@ -77,16 +97,25 @@ struct Run<'a> {
     records: Vec<Record>,
     format: Format,
     probes: Vec<TokenizedRecord>,
+    /// Answers of the model before finetuning, by index of the probe.
+    initial_answers: Vec<(usize, Vec<u32>)>,
     manifest: Manifest,
-    metrics: JsonlWriter,
-    rows: JsonlWriter,
-    gauge: Option<JsonlWriter>,
-    /// Answers and alarms, where the monitor is on.
-    watch: Option<[JsonlWriter; 2]>,
+    journal: Journal,
+    /// Held while the run lives.
+    _lock: Lock,
 }
 
 impl<'a> Run<'a> {
-    fn prepare(study: &'a Study, progress: &'a Progress) -> Result<Self> {
+    /// Reads what the study needs and opens its folder; also returns the checkpoint to go on from.
+    fn prepare(
+        study: &'a Study,
+        begin: &Begin,
+        interrupt: &'a Interrupt,
+        progress: &'a Progress,
+    ) -> Result<(Self, Option<Checkpoint>)> {
+        if *begin == Begin::New {
+            resume::refuse_a_run(study)?;
+        }
         let device = device::open(&study.device)?;
         let dtype = dtype(&study.dtype)?;
         progress.say(&format!("model: {}", study.model.describe()));
@@ -105,26 +134,22 @@ impl<'a> Run<'a> {
         let (probes, cut) =
             tokenize(&study.data, data.probe_format, &data.probes, &tokenizer).context("probe set")?;
         notes.extend(cut.notes().into_iter().map(|n| format!("probe set: {n}")));
+        let hashes =
+            Hashes { data: data.hash, tokenizer: tokenizer.sha256().to_owned(), model: model.sha256()? };
+        let identity = Identity {
+            study: study.clone(),
+            model_config: model.config.to_json(dtype)?,
+            probes: data::hash(&data.probes),
+        };
 
         std::fs::create_dir_all(&study.output)
             .with_context(|| format!("cannot create the output folder {}", study.output.display()))?;
-        let metrics = JsonlWriter::create(&study.output.join(record::METRICS))?;
-        let rows = JsonlWriter::create(&study.output.join(record::PROBES))?;
-        let gauge = match study.dynamics.every_steps {
-            0 => None,
-            _ => Some(JsonlWriter::create(&study.output.join(record::GAUGE))?),
-        };
-        let watch = match study.monitor.enabled {
-            true => Some([
-                JsonlWriter::create(&study.output.join(record::ANSWERS))?,
-                JsonlWriter::create(&study.output.join(record::ALARMS))?,
-            ]),
-            false => None,
-        };
-        let config = study.output.join(CONFIG);
-        std::fs::write(&config, study.to_toml()?).with_context(|| format!("writing {}", config.display()))?;
-
-        let manifest = Manifest {
+        let lock = Lock::take(&study.output)?;
+        if !lock.held {
+            progress.warn("this file system has no locks: do not start a second run in the same folder");
+        }
+        let (from, lengths) = resume::find(study, begin, &identity, &hashes, &device, progress)?;
+        let now = Manifest {
             schema: record::SCHEMA_VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
             title: study.title.clone(),
@@ -134,41 +159,142 @@ impl<'a> Run<'a> {
             model: model.describe(),
             parameters: model.n_parameters(),
             vocab_size: model.vocab_size(),
-            hashes: Hashes {
-                data: data.hash,
-                tokenizer: tokenizer.sha256().to_owned(),
-                model: model.sha256()?,
-            },
+            hashes,
             train_examples: data.train.len(),
             probe_prompts: probes.len(),
             kinds: kinds(&probes),
             stages: Vec::new(),
             notes,
         };
+        let (manifest, initial_answers) = match &from {
+            Some(Checkpoint { state, .. }) => {
+                (continued(&state.manifest, &now), state.initial_answers.clone())
+            }
+            None => (now, Vec::new()),
+        };
+        // First the files that say whose records these are, then the records.
+        files::write(&study.output.join(CONFIG), study.to_toml()?.as_bytes())?;
         record::write_manifest(&study.output, &manifest)?;
-        Ok(Self {
+        let journal =
+            Journal::open(&study.output, [study.dynamics.every_steps > 0, study.monitor.enabled], &lengths)?;
+        let mut run = Self {
             study,
+            interrupt,
             progress,
+            identity,
             model,
             tokenizer,
             assets,
             records: data.train,
             format: data.format,
             probes,
+            initial_answers,
             manifest,
-            metrics,
-            rows,
-            gauge,
-            watch,
-        })
+            journal,
+            _lock: lock,
+        };
+        if let Some(checkpoint) = &from {
+            checkpoint.set_weights("model", &run.model)?;
+            run.probe_initial_answers();
+        }
+        Ok((run, from))
     }
 
-    fn stage(&mut self, index: usize, stage: &Stage) -> Result<Option<Stopped>> {
+    /// Runs a stage, or what is left of it after the checkpoint `from`.
+    fn stage(&mut self, index: usize, stage: &Stage, from: Option<Checkpoint>) -> Result<Option<Stopped>> {
+        if from.as_ref().is_some_and(|checkpoint| checkpoint.state.position.is_none()) {
+            return self.close(stage, true);
+        }
+        let (mut examples, loss) = self.examples(stage)?;
+        let hash = train::hash(&examples);
+        match &from {
+            None => self.begin(index, stage, &loss, &mut examples)?,
+            Some(checkpoint) => continue_examples(checkpoint, &hash, &loss, &mut examples)?,
+        }
+        let resumed = from.as_ref().and_then(|from| Some((from, from.state.position.as_ref()?)));
+        let reference: Vec<f64> = examples.iter().flat_map(|e| e.reference.into_iter().flatten()).collect();
+        let saver = Saver {
+            run: &self.study.output,
+            config: self.study.checkpoints,
+            interrupt: self.interrupt,
+            state: State {
+                version: checkpoint::VERSION,
+                identity: self.identity.clone(),
+                manifest: self.manifest.clone(),
+                lengths: Lengths::new(),
+                initial_answers: self.initial_answers.clone(),
+                stage: index,
+                position: None,
+            },
+            examples: hash,
+            reference: (!reference.is_empty()).then_some(Tensor::new(reference, &Device::Cpu)?),
+        };
+        let watch = self.study.monitor.enabled.then(|| {
+            let monitor = Monitor::new(&self.study.monitor, &stage.name, watched(stage, &loss));
+            let seen = resumed.and_then(|(_, position)| position.monitor.clone());
+            Watch {
+                config: &self.study.monitor,
+                monitor: monitor.after(seen.unwrap_or_default()),
+                tokenizer: &self.tokenizer,
+            }
+        });
+        let place = match resumed {
+            Some((from, position)) => Some((position.course, self.optimizer(stage, from, position)?)),
+            None => None,
+        };
+        let mut observer = Recorder {
+            progress: self.progress,
+            bar: self.progress.stage(&stage.name),
+            probes: &self.probes,
+            gauge: gauge(self.study, stage, &self.model, &self.probes, resumed)?,
+            watch,
+            journal: &mut self.journal,
+            saver,
+            steps: train::planned_steps(stage, examples.len()),
+            at: resumed.map(|(_, position)| moment(&position.course)).unwrap_or_default(),
+            stopped_by: None,
+            clock: Clock::after(resumed.map_or([0.0; 2], |(_, p)| [p.train_seconds, p.probe_seconds])),
+        };
+        // Its weights are the model's by now.
+        drop(from);
+        let trained = train::train_from(
+            place,
+            &self.model,
+            stage,
+            &loss,
+            &examples,
+            self.study.seed,
+            stage.probe_every(&self.study.probe),
+            &mut observer,
+        );
+        observer.bar.finish();
+        let end = observer.after(trained)?;
+        let (stopped_by, seconds) = (observer.stopped_by, observer.clock.seconds());
+        let state = observer.saver.state;
+
+        let info = self.manifest.stages.last_mut().expect("pushed when the stage began");
+        info.finished = end == End::Done;
+        info.stopped_by = stopped_by;
+        [info.train_seconds, info.probe_seconds] = seconds;
+        let state = State { manifest: self.manifest.clone(), lengths: self.journal.sync()?, ..state };
+        let run = &self.study.output;
+        let checkpoint = checkpoint::save(run, &state, checkpoint::weights("model", &self.model))?;
+        checkpoint::prune(run, self.study.checkpoints.save_total_limit)?;
+        let stopped = self.close(stage, false)?;
+        match self.interrupt.signal() {
+            Some(signal) if stopped.is_none() && index + 1 < self.study.stages.len() => {
+                Err(Interrupted { signal, checkpoint }.into())
+            }
+            _ => Ok(stopped),
+        }
+    }
+
+    /// What a stage does before its first step, besides probing.
+    fn begin(&mut self, index: usize, stage: &Stage, loss: &Loss, examples: &mut [Example]) -> Result<()> {
         let first_finetuning = self.study.stages[..index].iter().all(Stage::is_pretrain);
         if !stage.is_pretrain() && first_finetuning {
             self.answer_initially()?;
         }
-        let (mut examples, loss) = self.examples(stage)?;
         let mut info = StageInfo {
             name: stage.name.clone(),
             objective: stage.objective.clone(),
@@ -180,65 +306,43 @@ impl<'a> Run<'a> {
             probe_seconds: 0.0,
             notes: Vec::new(),
         };
-        if let Loss::Preference(preference) = &loss
+        if let Loss::Preference(preference) = loss
             && preference.loss.uses_reference()
         {
-            info.notes.push(self.add_reference(stage, preference, &mut examples)?);
+            info.notes.push(self.add_reference(stage, preference, examples)?);
         }
         self.manifest.stages.push(info);
-        record::write_manifest(&self.study.output, &self.manifest)?;
+        record::write_manifest(&self.study.output, &self.manifest)
+    }
 
-        let probe_every = stage.probe_every(&self.study.probe);
-        let started = Instant::now();
-        let gauged = &self.probes[..self.study.dynamics.prompts.min(self.probes.len())];
-        let gauge = match &mut self.gauge {
-            Some(writer) if !stage.is_pretrain() => {
-                Some((Gauge::new(&self.model, gauged, self.study.dynamics.every_steps)?, writer))
-            }
-            _ => None,
-        };
-        let watch = self.watch.as_mut().map(|[answers, alarms]| Watch {
-            config: &self.study.monitor,
-            monitor: Monitor::new(&self.study.monitor, &stage.name, watched(stage, &loss)),
-            tokenizer: &self.tokenizer,
-            answers,
-            alarms,
-            progress: self.progress,
-        });
-        let mut observer = Recorder {
-            progress: self.progress.stage(&stage.name),
-            probes: &self.probes,
-            metrics: &mut self.metrics,
-            rows: &mut self.rows,
-            gauge,
-            watch,
-            at: Moment::default(),
-            stopped_by: None,
-            probe_seconds: 0.0,
-        };
-        let trained =
-            train::train(&self.model, stage, &loss, &examples, self.study.seed, probe_every, &mut observer);
-        let probe_seconds = observer.probe_seconds;
-        observer.progress.finish();
-        let end = observer.after(trained)?;
-        let stopped_by = observer.stopped_by;
-
-        let info = self.manifest.stages.last_mut().expect("pushed above");
-        info.finished = end == End::Done;
-        info.stopped_by = stopped_by;
-        info.probe_seconds = probe_seconds;
-        info.train_seconds = started.elapsed().as_secs_f64() - probe_seconds;
+    /// What is left to do for the stage that the manifest names last, once it has its checkpoint. The model's
+    /// folder may be there already if a run was `resumed` that wrote it.
+    fn close(&self, stage: &Stage, resumed: bool) -> Result<Option<Stopped>> {
+        let stopped_by = self.manifest.stages.last().and_then(|info| info.stopped_by);
         // A stopped run leaves its model in any case: that is what one wants to look at.
         let save = stage.save || stopped_by.is_some();
         let folder = self.study.output.join(&stage.name);
         let finite = stopped_by != Some(Rule::NotFinite) || self.model.is_finite()?;
-        if save && finite {
+        let saved = resumed && folder.join(model::CONFIG).is_file();
+        if save && finite && !saved {
             let dtype = stage.save_dtype.dtype();
             self.model.save_as(&folder, Some(folder_of(&self.assets)), dtype)?;
         }
         record::write_manifest(&self.study.output, &self.manifest)?;
         let model = finite.then_some(folder);
         Ok(stopped_by.map(|rule| Stopped { rule, stage: stage.name.clone(), model }))
+    }
+
+    /// The optimiser as it was at a checkpoint.
+    fn optimizer(&self, stage: &Stage, from: &Checkpoint, position: &Position) -> Result<Optimizer> {
+        let parameters: Vec<Var> = self.model.parameters().map(|(_, var)| var.clone()).collect();
+        let mut optimizer = Optimizer::new(stage.optimizer, &parameters)?;
+        let averages = ["optimizer.second", "optimizer.first"].map(|prefix| {
+            let name = |(name, _)| from.tensors.get(&format!("{prefix}.{name}")).cloned();
+            self.model.parameters().filter_map(name).collect()
+        });
+        optimizer.restore(averages, position.optimizer_steps)?;
+        Ok(optimizer)
     }
 
     /// The stage's examples and loss.
@@ -290,13 +394,16 @@ impl<'a> Run<'a> {
             Some(folder) => format!("the model in {}", folder.display()),
             None => "the policy at the start of the stage".into(),
         };
-        Ok(format!("reference: {source}{}", if cached { ", log-probabilities from the cache" } else { "" }))
+        if cached {
+            self.progress.say("they were in the cache");
+        }
+        Ok(format!("reference: {source}"))
     }
 
     /// Lets the model before finetuning answer, for the kind `chosen_initial`.
     fn answer_initially(&mut self) -> Result<()> {
         let max_new_tokens = self.study.probe.initial_answer_tokens;
-        let kind = "chosen_initial";
+        let kind = INITIAL;
         let wanted = self.study.probe.kinds.is_empty() || self.study.probe.kinds.iter().any(|k| k == kind);
         if max_new_tokens == 0 || !wanted {
             return Ok(());
@@ -315,11 +422,83 @@ impl<'a> Run<'a> {
         let answers = generate::generate(&self.model, &prompts, &stop, &sampling)?;
         for (&i, mut answer) in missing.iter().zip(answers) {
             answer.truncate(self.study.data.max_length - self.probes[i].prompt.len());
-            self.probes[i].responses.insert(1, (kind.to_owned(), answer));
+            self.initial_answers.push((i, answer));
         }
-        self.manifest.kinds = kinds(&self.probes);
+        self.probe_initial_answers();
         Ok(())
     }
+
+    /// Adds the initial answers to what is probed.
+    fn probe_initial_answers(&mut self) {
+        for (i, answer) in &self.initial_answers {
+            if let Some(probe) = self.probes.get_mut(*i) {
+                probe.responses.insert(1, (INITIAL.to_owned(), answer.clone()));
+            }
+        }
+        self.manifest.kinds = kinds(&self.probes);
+    }
+}
+
+/// A manifest of a run that goes on as `now` says.
+fn continued(before: &Manifest, now: &Manifest) -> Manifest {
+    let mut manifest = before.clone();
+    let mut differs = |what: String| {
+        let note = format!("continued {what}: its last bits may differ from those of a run in one go");
+        if !manifest.notes.contains(&note) {
+            manifest.notes.push(note);
+        }
+    };
+    if before.threads != now.threads {
+        differs(format!("with {} threads, begun with {}", now.threads, before.threads));
+    }
+    if before.version != now.version {
+        differs(format!("by ldyn {}, begun by {}", now.version, before.version));
+    }
+    manifest
+}
+
+/// Gives the examples of a stage the log π_ref that they had at a checkpoint.
+fn continue_examples(from: &Checkpoint, hash: &str, loss: &Loss, examples: &mut [Example]) -> Result<()> {
+    if from.state.position.as_ref().is_none_or(|position| position.examples != hash) {
+        bail!(
+            "the stage's examples are not those that the run was begun with: restore its data and text files"
+        )
+    }
+    if loss.uses_reference() {
+        let logps: Vec<f64> = from.tensor("reference")?.to_vec1()?;
+        for (example, logps) in examples.iter_mut().zip(logps.chunks_exact(2)) {
+            example.reference = Some([logps[0], logps[1]]);
+        }
+    }
+    Ok(())
+}
+
+/// The gauge of a stage, where there is one; as it was at a checkpoint.
+fn gauge<'a>(
+    study: &Study,
+    stage: &Stage,
+    model: &Model,
+    probes: &'a [TokenizedRecord],
+    resumed: Option<(&Checkpoint, &Position)>,
+) -> Result<Option<Gauge<'a>>> {
+    let every = study.dynamics.every_steps;
+    if every == 0 || stage.is_pretrain() {
+        return Ok(None);
+    }
+    let gauged = &probes[..study.dynamics.prompts.min(probes.len())];
+    let Some((from, position)) = resumed else {
+        return Gauge::new(model, gauged, every).map(Some);
+    };
+    let step = position.gauge_step.context("the checkpoint has no gauge")?;
+    let start = model.copy()?;
+    if step != position.course.step {
+        from.set_weights("gauge", &start)?;
+    }
+    Gauge::since(step, start, gauged, every).map(Some)
+}
+
+fn moment(course: &Course) -> Moment {
+    Moment { step: course.step, examples_seen: course.examples_seen }
 }
 
 /// Kinds of the tokenised records, in display order.
@@ -531,121 +710,4 @@ fn watched(stage: &Stage, loss: &Loss) -> Watched {
         None if stage.is_pretrain() => Watched::Text,
         None => Watched::Responses,
     }
-}
-
-/// The monitor of a stage with what it reads and writes.
-struct Watch<'a> {
-    config: &'a config::Monitor,
-    monitor: Monitor<'a>,
-    tokenizer: &'a Tokenizer,
-    answers: &'a mut JsonlWriter,
-    alarms: &'a mut JsonlWriter,
-    progress: &'a Progress,
-}
-
-impl Watch<'_> {
-    /// Writes and shows alarms; what is to be done about them.
-    fn raise(&mut self, alarms: &[AlarmRow]) -> Result<Vec<Intervention>> {
-        self.alarms.write_all(alarms)?;
-        alarms.iter().for_each(|alarm| self.progress.say(&alarm.line()));
-        let interventions = alarms.iter().filter_map(|alarm| match alarm.action {
-            Action::Warn => None,
-            Action::Stop => Some(Intervention::Stop),
-            Action::LowerRate => Some(Intervention::ScaleRate(self.config.rate_factor)),
-            Action::Mitigate => Some(Intervention::Anchor(self.config.anchor)),
-        });
-        Ok(interventions.collect())
-    }
-}
-
-/// Writes what a stage reports.
-struct Recorder<'a> {
-    progress: crate::progress::StageBar,
-    probes: &'a [TokenizedRecord],
-    metrics: &'a mut JsonlWriter,
-    rows: &'a mut JsonlWriter,
-    gauge: Option<(Gauge<'a>, &'a mut JsonlWriter)>,
-    watch: Option<Watch<'a>>,
-    /// The last step.
-    at: Moment,
-    stopped_by: Option<Rule>,
-    probe_seconds: f64,
-}
-
-impl Recorder<'_> {
-    /// Hands alarms on, and remembers the one that stops the stage.
-    fn raise(&mut self, alarms: &[AlarmRow]) -> Result<Vec<Intervention>> {
-        let stops = |a: &&AlarmRow| a.action == Action::Stop;
-        self.stopped_by = self.stopped_by.or(alarms.iter().find(stops).map(|a| a.rule));
-        match &mut self.watch {
-            Some(watch) if !alarms.is_empty() => watch.raise(alarms),
-            _ => Ok(Vec::new()),
-        }
-    }
-
-    /// How the stage ended. A number that is not finite is an alarm, where the monitor is on, and an
-    /// error otherwise.
-    fn after(&mut self, trained: Result<End>) -> Result<End> {
-        let (error, watch) = match (trained, &mut self.watch) {
-            (Err(error), Some(watch)) if error.is::<NotFinite>() => (error, watch),
-            (other, _) => return other,
-        };
-        let alarm = watch.monitor.not_finite(self.at, &error.root_cause().to_string());
-        self.metrics.flush()?;
-        self.rows.flush()?;
-        self.raise(&[alarm])?;
-        Ok(End::Stopped)
-    }
-}
-
-impl train::Observer for Recorder<'_> {
-    fn probe(&mut self, model: &Model, when: &When) -> Result<Vec<Intervention>> {
-        let started = Instant::now();
-        let rows = probe::sweep(model, self.probes, Some(when))?;
-        self.rows.write_all(&rows)?;
-        self.metrics.flush()?;
-        self.progress.probed(&rows);
-        let mut alarms = Vec::new();
-        if let Some(watch) = &mut self.watch {
-            let answered = &self.probes[..watch.config.answers.min(self.probes.len())];
-            let answers = match watch.monitor.watched() {
-                Watched::Text => Vec::new(),
-                _ => probe::answers(model, watch.tokenizer, answered, when, watch.config.answer_tokens)?,
-            };
-            watch.answers.write_all(&answers)?;
-            alarms = watch.monitor.probe(moment(when), &rows, &answers);
-        }
-        self.probe_seconds += started.elapsed().as_secs_f64();
-        self.raise(&alarms)
-    }
-
-    fn step(
-        &mut self,
-        model: &Model,
-        when: &When,
-        metrics: &Metrics,
-        steps: usize,
-    ) -> Result<Vec<Intervention>> {
-        self.at = moment(when);
-        self.metrics.write(metrics)?;
-        let mut alarms = Vec::new();
-        if let Some(watch) = &mut self.watch {
-            alarms = watch.monitor.step(metrics);
-        }
-        self.progress.stepped(metrics, steps);
-        if let Some((gauge, writer)) = &mut self.gauge {
-            let started = Instant::now();
-            let rows = gauge.after_step(model, when, steps)?;
-            writer.write_all(&rows)?;
-            if let Some(watch) = &mut self.watch {
-                alarms.extend(watch.monitor.gauge(&rows));
-            }
-            self.probe_seconds += started.elapsed().as_secs_f64();
-        }
-        self.raise(&alarms)
-    }
-}
-
-fn moment(when: &When) -> Moment {
-    Moment { step: when.step, examples_seen: when.examples_seen }
 }

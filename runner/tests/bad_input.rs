@@ -219,7 +219,7 @@ fn a_run_never_writes_over_another() {
             .collect()
     };
     let before = read();
-    fails(&["run", text(&fixture().join("demo/study.toml"))], &["metrics.jsonl"]);
+    fails(&["run", text(&fixture().join("demo/study.toml"))], &["holds a run already", "never overwritten"]);
     assert_eq!(read(), before);
 }
 

@@ -77,6 +77,16 @@ fn a_grid_runs_what_is_missing_and_compares() {
     assert_eq!(metrics("plain/seed-1"), kept);
     assert_eq!(without_time(metrics("fast/seed-2")), without_time(again));
 
+    // A run that was cut off goes on from its checkpoint.
+    let (cut, whole) = (at.join("grid/fast/seed-1"), metrics("fast/seed-1"));
+    fs::remove_dir_all(cut.join("checkpoints/02-dpo-end")).unwrap();
+    let after_sft = cut.join("checkpoints/01-sft-end");
+    let state = ldyn::checkpoint::load(&after_sft, &candle_core::Device::Cpu).unwrap().state;
+    ldyn::record::write_manifest(&cut, &state.manifest).unwrap();
+    assert_eq!(succeeds(&["study", "grid.toml", "--dry-run"], at).matches("begun").count(), 1);
+    succeeds(&["--quiet", "study", "grid.toml"], at);
+    assert_eq!(without_time(metrics("fast/seed-1")), without_time(whole));
+
     // Another configuration in the same folders is refused, and nothing is touched.
     let output = ldyn(&["study", "grid.toml", "--set", "stages.dpo.beta=0.7"], at);
     let error = String::from_utf8(output.stderr).unwrap();

@@ -21,15 +21,35 @@ pub(super) struct Args {
     /// Override a key of the study: `a.b=value`. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    resume: super::run::Resume,
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
-    if args.output.exists() {
-        bail!("{} exists already: remove it or name another folder with --output", args.output.display())
+    if args.output.exists() && !args.resume.is_given() {
+        bail!(
+            "{} exists already: give --resume to go on with an interrupted demo, remove it, or name another folder \
+             with --output",
+            args.output.display()
+        )
     }
     let start = if args.pretrain { demo::Start::Pretraining } else { demo::Start::Embedded };
-    let study = demo::materialise(&args.output, args.seed, start)
-        .with_context(|| format!("writing the demo's files to {}", args.output.display()))?;
-    progress.say(&format!("corpus and study file written to {}", args.output.display()));
-    super::run::finish(&config::load(&study, &args.set)?, progress)
+    let study = args.output.join(demo::STUDY);
+    // The study file is written last: where it is, the rest is.
+    if !study.exists() {
+        demo::materialise(&args.output, args.seed, start)
+            .with_context(|| format!("writing the demo's files to {}", args.output.display()))?;
+        progress.say(&format!("corpus and study file written to {}", args.output.display()));
+    }
+    let study = config::load(&study, &args.set)?;
+    let pretrains = study.stages.iter().any(config::Stage::is_pretrain);
+    if study.seed != args.seed || pretrains != args.pretrain {
+        bail!(
+            "{} holds a demo with seed {} {} pretraining: resume it with the options that it was begun with",
+            args.output.display(),
+            study.seed,
+            if pretrains { "and" } else { "without" }
+        )
+    }
+    super::run::finish(&study, &args.resume, progress)
 }

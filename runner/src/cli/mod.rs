@@ -16,6 +16,7 @@ mod train;
 mod triage;
 mod verify;
 
+use crate::interrupt::Interrupted;
 use crate::progress::Progress;
 use crate::study::Stopped;
 use anyhow::{Context, Result};
@@ -24,7 +25,7 @@ use clap::{Parser, Subcommand};
 /// Finetune Pythia and Qwen models and watch what every step does to every kind of response.
 ///
 /// Exit status: 0 when done, 1 on failure, 2 on a wrong command line, 3 when an exact statement failed to verify,
-/// 4 when an alarm of the monitor stopped a run.
+/// 4 when an alarm of the monitor stopped a run, 130 or 143 when SIGINT or SIGTERM did.
 #[derive(Debug, Parser)]
 #[command(name = "ldyn", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -62,7 +63,7 @@ pub fn status(error: &anyhow::Error) -> u8 {
     match error {
         e if e.is::<verify::Refuted>() => 3,
         e if e.is::<Stopped>() => 4,
-        _ => 1,
+        e => e.downcast_ref::<Interrupted>().map_or(1, Interrupted::status),
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Args {
     /// Override any key of a study file: `a.b=value`; the stage is `stages.0`. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    resume: super::run::Resume,
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
@@ -33,5 +35,5 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     study.model.config = Some(args.config.clone());
     study.model.tokenizer.clone_from(&args.tokenizer);
     study.stages[0].text.clone_from(&args.text);
-    super::run::finish(&config::with_overrides(&study, &args.set)?, progress)
+    super::run::finish(&config::with_overrides(&study, &args.set)?, &args.resume, progress)
 }

@@ -1,5 +1,7 @@
 use crate::config;
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::study::Begin;
 use crate::{report, study};
 use anyhow::Result;
 use std::path::PathBuf;
@@ -14,15 +16,41 @@ pub(super) struct Args {
     /// Override a key: `a.b=value`, or `a.b=` for its default; stages by index, name or objective. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    resume: Resume,
+}
+
+/// Going on with a run that was interrupted.
+#[derive(Debug, clap::Args)]
+pub(super) struct Resume {
+    /// Go on with the run in the output folder from its newest good checkpoint, or from the one that is named;
+    /// a run that has none yet starts over. The rest of the command line as it was.
+    #[arg(long, value_name = "CHECKPOINT", require_equals = true)]
+    resume: Option<Option<PathBuf>>,
+}
+
+impl Resume {
+    /// Whether an earlier run is gone on with.
+    pub(super) fn is_given(&self) -> bool {
+        self.resume.is_some()
+    }
+
+    fn begin(&self) -> Begin {
+        match &self.resume {
+            None => Begin::New,
+            Some(None) => Begin::Newest,
+            Some(Some(checkpoint)) => Begin::Checkpoint(checkpoint.clone()),
+        }
+    }
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
-    finish(&config::load(&args.study, &args.set)?, progress)
+    finish(&config::load(&args.study, &args.set)?, &args.resume, progress)
 }
 
-/// Runs the study, prints its table and says where everything lies; an error if an alarm stopped it.
-pub(super) fn finish(study: &config::Study, progress: &Progress) -> Result<()> {
-    let stopped = study::run(study, progress)?;
+/// Runs the study, prints its table and says where everything lies; an error if an alarm or a signal stopped it.
+pub(super) fn finish(study: &config::Study, resume: &Resume, progress: &Progress) -> Result<()> {
+    let stopped = study::run(study, &resume.begin(), &Interrupt::on_signals()?, progress)?;
     let folder = &study.output;
     let run = report::load(folder)?;
     println!("{}", report::terminal(&report::summarise(&run)));

@@ -1,12 +1,13 @@
 use crate::config::{self, Grid};
 use crate::grid::{self, COMPARISON, State};
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::report;
 use anyhow::Result;
 use std::path::PathBuf;
 
 /// Run a grid, every arm with every seed, and compare: one page with intervals over seeds. What is done
-/// already is not run again.
+/// already is not run again, and a run that was cut off goes on from its checkpoint.
 ///
 /// Example: ldyn study examples/configs/hh-extension.toml --dry-run
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         println!("{}", plan(&grid)?);
         return Ok(());
     }
-    println!("{}", report::comparison_text(&grid::run(&grid, progress)?));
+    println!("{}", report::comparison_text(&grid::run(&grid, &Interrupt::on_signals()?, progress)?));
     println!("comparison: {}", grid.output.join(COMPARISON).display());
     Ok(())
 }

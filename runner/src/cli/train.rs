@@ -22,11 +22,13 @@ pub(super) struct Args {
     /// Override any key of a study file: `a.b=value`; the stage is `stages.0`. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    resume: super::run::Resume,
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let mut study = Study::one_stage(&args.objective, Some(&args.data), &args.output)?;
     study.title = format!("{} of {}", args.objective, args.model.display());
     study.model.path = Some(args.model.clone());
-    super::run::finish(&config::with_overrides(&study, &args.set)?, progress)
+    super::run::finish(&config::with_overrides(&study, &args.set)?, &args.resume, progress)
 }

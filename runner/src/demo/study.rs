@@ -2,7 +2,8 @@
 
 use super::{BASE, HELD_OUT, PRETRAIN, SHAPE, Start, TRAIN};
 use crate::config::{self, ModelSource};
-use anyhow::{Context, Result};
+use crate::files;
+use anyhow::Result;
 use std::path::{Path, PathBuf};
 
 /// Name of the study file within the demo's folder.
@@ -28,6 +29,6 @@ pub(super) fn write_study(folder: &Path, seed: u64, start: Start) -> Result<Path
         study.model = ModelSource { path: Some(folder.join(BASE)), ..ModelSource::default() };
     }
     let file = folder.join(STUDY);
-    std::fs::write(&file, study.to_toml()?).with_context(|| format!("writing {}", file.display()))?;
+    files::write(&file, study.to_toml()?.as_bytes())?;
     Ok(file)
 }

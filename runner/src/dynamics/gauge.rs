@@ -28,9 +28,27 @@ impl<'a> Gauge<'a> {
     /// # Errors
     /// Failures of the model.
     pub fn new(model: &Model, records: &'a [TokenizedRecord], every: usize) -> Result<Self> {
-        let mut gauge = Self { every, records, start: model.copy()?, start_step: 0, logps: Vec::new() };
-        gauge.logps = gauge.logps_of(model)?;
+        Self::since(0, model.copy()?, records, every)
+    }
+
+    /// The gauge after a look at the model `start` at step `start_step`.
+    ///
+    /// # Errors
+    /// Failures of the model.
+    pub fn since(
+        start_step: usize,
+        start: Model,
+        records: &'a [TokenizedRecord],
+        every: usize,
+    ) -> Result<Self> {
+        let mut gauge = Self { every, records, start, start_step, logps: Vec::new() };
+        gauge.logps = gauge.logps_of(&gauge.start)?;
         Ok(gauge)
+    }
+
+    /// The step of the last look, and the model as it was then.
+    pub fn last_look(&self) -> (usize, &Model) {
+        (self.start_step, &self.start)
     }
 
     /// Rows for the window that ends with step `when.step`; none where no window ends. The last of

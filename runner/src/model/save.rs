@@ -2,9 +2,11 @@
 
 use super::load::{INDEX, WEIGHTS};
 use super::{CONFIG, Model, is_finite};
-use anyhow::{Context, Result, bail, ensure};
+use crate::files;
+use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
@@ -46,27 +48,11 @@ impl Model {
             ensure!(assets.is_dir(), "there is no folder {} to copy the tokenizer from", assets.display());
         }
         refuse_to_overwrite(folder)?;
-        let Some(name) = folder.file_name() else {
-            bail!("{} is no name for a model folder: choose another", folder.display())
-        };
-        let partial = folder.with_file_name(format!(".{}.partial", name.to_string_lossy()));
-        // What a killed run left here is incomplete by construction.
-        remove(&partial)?;
-        let written = self.write(&partial, &config, assets, dtype).and_then(|()| {
-            if folder.exists() {
-                fs::remove_dir(folder)?;
-            }
-            Ok(fs::rename(&partial, folder)?)
-        });
-        if written.is_err() {
-            // The first error is the one to show.
-            let _ = remove(&partial);
-        }
-        written.with_context(|| format!("cannot write the model folder {}", folder.display()))
+        files::write_folder(folder, |partial| self.write(partial, &config, assets, dtype))
+            .with_context(|| format!("cannot write the model folder {}", folder.display()))
     }
 
     fn write(&self, folder: &Path, config: &str, assets: Option<&Path>, dtype: DType) -> Result<()> {
-        fs::create_dir_all(folder)?;
         fs::write(folder.join(CONFIG), config)?;
         let tensors = self
             .parameters()
@@ -78,9 +64,7 @@ impl Model {
             })
             .collect::<Result<Vec<(&str, Tensor)>>>()?;
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let path = folder.join(WEIGHTS);
-        safetensors::serialize_to_file(tensors, Some(metadata), &path)?;
-        fs::File::open(&path)?.sync_all()?;
+        write_tensors(&folder.join(WEIGHTS), tensors, Some(metadata))?;
         let Some(assets) = assets else { return Ok(()) };
         for name in ASSETS {
             let from = assets.join(name);
@@ -90,6 +74,21 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// Writes a safetensors file with the permissions of any other new file.
+///
+/// # Errors
+/// A failed write.
+pub(crate) fn write_tensors<S: AsRef<str> + Ord + Display>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (S, Tensor)>,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<()> {
+    // `serialize_to_file` renames a temporary file that its owner alone can read.
+    let ordinary = fs::File::create(path)?.metadata()?.permissions();
+    safetensors::serialize_to_file(tensors, metadata, path)?;
+    Ok(fs::set_permissions(path, ordinary)?)
 }
 
 fn refuse_to_overwrite(folder: &Path) -> Result<()> {
@@ -106,13 +105,4 @@ fn refuse_to_overwrite(folder: &Path) -> Result<()> {
     };
     ensure!(empty, "{} exists and is not an empty folder: choose another", folder.display());
     Ok(())
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }

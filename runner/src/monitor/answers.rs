@@ -5,12 +5,13 @@ use super::{Found, number, plain};
 use crate::config::Limits;
 use crate::record::{AnswerRow, Number};
 use crate::statistics::{Estimate, estimate_of_enough};
+use serde::{Deserialize, Serialize};
 
 /// Probes in a row that a degeneration must last.
 const IN_A_ROW: usize = 2;
 
 /// The first answers of a stage, and for how long the last ones have been worse.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Answers {
     first: Vec<AnswerRow>,
     worse: usize,

@@ -30,6 +30,7 @@ pub use words::statement;
 use crate::config::Monitor as Config;
 use crate::record::{Action, AlarmRow, AnswerRow, GaugeRow, Metrics, Number, ProbeRow, Rule};
 use crate::statistics::Estimate;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// What a stage learns from, as far as rules differ.
@@ -43,11 +44,17 @@ pub enum Watched {
     Pairs(Option<f64>),
 }
 
-/// The state of the rules in one stage.
+/// The rules in one stage.
 pub struct Monitor<'a> {
     config: &'a Config,
     stage: String,
     watched: Watched,
+    state: State,
+}
+
+/// What the rules remember of a stage.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct State {
     sweeps: Option<sweep::Sweeps>,
     steps: steps::Steps,
     answers: answers::Answers,
@@ -67,17 +74,18 @@ struct Found {
 impl<'a> Monitor<'a> {
     /// Nothing seen yet.
     pub fn new(config: &'a Config, stage: &str, watched: Watched) -> Self {
-        Self {
-            config,
-            stage: stage.to_owned(),
-            watched,
-            sweeps: None,
-            steps: steps::Steps::default(),
-            answers: answers::Answers::default(),
-            poor_windows: Vec::new(),
-            raised: BTreeSet::new(),
-            mitigated: false,
-        }
+        Self { config, stage: stage.to_owned(), watched, state: State::default() }
+    }
+
+    /// What has been seen so far.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The monitor goes on from what another one of the same stage had seen.
+    #[must_use]
+    pub fn after(self, state: State) -> Self {
+        Self { state, ..self }
     }
 
     /// What the stage learns from.
@@ -91,16 +99,16 @@ impl<'a> Monitor<'a> {
             return Vec::new();
         }
         let limits = &self.config.limits;
-        let sweeps = sweep::Sweeps::after(self.sweeps.take(), sweep::Sweep::new(at, rows));
+        let sweeps = sweep::Sweeps::after(self.state.sweeps.take(), sweep::Sweep::new(at, rows));
         let pairs = matches!(self.watched, Watched::Pairs(_));
         let mut found = vec![(Rule::UnsureOfEverything, rules::unsure_of_everything(&sweeps, limits))];
         if pairs {
             found.push((Rule::Squeeze, rules::squeeze(&sweeps, limits)));
             found.push((Rule::ChosenDisplaced, rules::chosen_displaced(&sweeps, limits)));
-            found.push((Rule::MarginSaturated, self.steps.saturated(&sweeps.now, limits)));
+            found.push((Rule::MarginSaturated, self.state.steps.saturated(&sweeps.now, limits)));
         }
-        found.push((Rule::Degenerate, self.answers.degenerate(at, answers, pairs, limits)));
-        self.sweeps = Some(sweeps);
+        found.push((Rule::Degenerate, self.state.answers.degenerate(at, answers, pairs, limits)));
+        self.state.sweeps = Some(sweeps);
         found.into_iter().filter_map(|(rule, found)| self.raise(rule, at, found?)).collect()
     }
 
@@ -108,7 +116,7 @@ impl<'a> Monitor<'a> {
     pub fn step(&mut self, metrics: &Metrics) -> Vec<AlarmRow> {
         let Watched::Pairs(reward_unit) = self.watched else { return Vec::new() };
         let at = Moment { step: metrics.step, examples_seen: metrics.examples_seen };
-        let found = self.steps.rewards_fall(metrics, reward_unit, &self.config.limits);
+        let found = self.state.steps.rewards_fall(metrics, reward_unit, &self.config.limits);
         found.and_then(|found| self.raise(Rule::RewardsFall, at, found)).into_iter().collect()
     }
 
@@ -117,13 +125,13 @@ impl<'a> Monitor<'a> {
         let Some(last) = rows.last() else { return Vec::new() };
         let at = Moment { step: last.step, examples_seen: last.examples_seen };
         match rules::poor_prediction(rows, &self.config.limits) {
-            Some(r2) => self.poor_windows.push((Moment { step: last.from_step, ..at }, r2)),
-            None => self.poor_windows.clear(),
+            Some(r2) => self.state.poor_windows.push((Moment { step: last.from_step, ..at }, r2)),
+            None => self.state.poor_windows.clear(),
         }
-        if self.poor_windows.len() < self.config.limits.windows {
+        if self.state.poor_windows.len() < self.config.limits.windows {
             return Vec::new();
         }
-        let (since, numbers) = (self.poor_windows[0].0, vec![self.poor_windows.swap_remove(0).1]);
+        let (since, numbers) = (self.state.poor_windows[0].0, vec![self.state.poor_windows.swap_remove(0).1]);
         self.raise(Rule::PredictionOff, at, Found { since, kind: None, numbers }).into_iter().collect()
     }
 
@@ -134,7 +142,7 @@ impl<'a> Monitor<'a> {
     }
 
     fn raise(&mut self, rule: Rule, at: Moment, found: Found) -> Option<AlarmRow> {
-        self.raised.insert(rule).then(|| self.row(rule, at, found))
+        self.state.raised.insert(rule).then(|| self.row(rule, at, found))
     }
 
     fn row(&mut self, rule: Rule, at: Moment, found: Found) -> AlarmRow {
@@ -162,8 +170,8 @@ impl<'a> Monitor<'a> {
             (Action::LowerRate, _) => {
                 (Action::LowerRate, format!("The learning rate is multiplied by {factor} from here on."))
             }
-            (Action::Mitigate, Watched::Pairs(_)) if !self.mitigated => {
-                self.mitigated = true;
+            (Action::Mitigate, Watched::Pairs(_)) if !self.state.mitigated => {
+                self.state.mitigated = true;
                 (Action::Mitigate, format!("The loss has −{anchor}·log π(y⁺)/L₊ added from here on."))
             }
             (Action::Mitigate, Watched::Pairs(_)) => {

@@ -4,20 +4,21 @@ use super::sweep::{Moment, Sweep, falls};
 use super::{Found, number, plain};
 use crate::config::Limits;
 use crate::record::Metrics;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Steps in a row that a fall of the rewards must last.
 const IN_A_ROW: usize = 3;
 
 /// What a step says of its pairs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Step {
     accuracy: f64,
     weight: f64,
 }
 
 /// The last steps of a stage.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Steps {
     recent: VecDeque<Step>,
     first_weight: Option<f64>,

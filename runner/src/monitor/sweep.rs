@@ -3,10 +3,11 @@
 use crate::config::Limits;
 use crate::record::ProbeRow;
 use crate::statistics::{Estimate, estimate, estimate_of_enough};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A moment of a stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment {
     /// Optimiser steps done.
     pub step: usize,
@@ -15,7 +16,7 @@ pub struct Moment {
 }
 
 /// What a probe says of one response.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Ledger {
     /// log π of the response, nats.
     pub logp: f64,
@@ -26,7 +27,7 @@ pub struct Ledger {
 }
 
 /// One probe.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sweep {
     pub at: Moment,
     kinds: BTreeMap<String, BTreeMap<usize, Ledger>>,
@@ -73,7 +74,7 @@ impl Sweep {
 }
 
 /// The probes of a stage that rules compare.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sweeps {
     /// The first.
     pub start: Sweep,

@@ -14,20 +14,24 @@
 //! | `answers.jsonl` | one [`AnswerRow`] a greedy answer at each probe of finetuning | flushed as it goes |
 //! | `alarms.jsonl` | one [`AlarmRow`] an alarm of the monitor | flushed as it goes |
 //! | `<stage>/` | the model folder after the stage | when the stage ends |
+//! | `checkpoints/` | what a [`crate::checkpoint`] holds | every few steps, and when a stage ends |
 
 mod alarm;
 mod dynamics;
+mod journal;
 
 pub use alarm::{Action, AlarmRow, AnswerRow, Number, Rule};
 pub use dynamics::{
     Cause, Cost, Decomposition, GaugeRow, Influence, MapToken, Response, Scale, Step, Token, TokenMap,
     TriageRow,
 };
+pub use journal::{Journal, Lengths, check_lengths, emptied};
 
+use crate::files;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of the record schema; a reader refuses a newer one.
@@ -47,6 +51,9 @@ pub const ANSWERS: &str = "answers.jsonl";
 
 /// File name of the [`AlarmRow`] rows.
 pub const ALARMS: &str = "alarms.jsonl";
+
+/// Folder of the checkpoints: see [`crate::checkpoint`].
+pub const CHECKPOINTS: &str = "checkpoints";
 
 /// What a run is: enough to say what its numbers mean and to repeat it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -231,6 +238,23 @@ impl JsonlWriter {
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
+    /// Goes on after the first `length` bytes of a file, which is made if it is not there; what follows
+    /// them is cut off.
+    ///
+    /// # Errors
+    /// The file is shorter, or cannot be written to.
+    pub fn cut(path: &Path, length: u64) -> Result<Self> {
+        let context = || format!("cannot write to {}", path.display());
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let mut file = file.with_context(context)?;
+        let found = file.metadata().with_context(context)?.len();
+        if found < length {
+            bail!("{} has {found} bytes, expected at least {length}", path.display())
+        }
+        file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0))).with_context(context)?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
     /// Writes one row.
     ///
     /// # Errors
@@ -260,6 +284,17 @@ impl JsonlWriter {
     /// A failed write, such as a full disk.
     pub fn flush(&mut self) -> Result<()> {
         self.file.flush().with_context(|| format!("writing {}", self.path.display()))
+    }
+
+    /// Puts every row written so far on the disk. Returns the file's length in bytes.
+    ///
+    /// # Errors
+    /// As [`JsonlWriter::flush`].
+    pub fn sync(&mut self) -> Result<u64> {
+        self.flush()?;
+        let file = self.file.get_ref();
+        let synced = file.sync_data().and_then(|()| Ok(file.metadata()?.len()));
+        synced.with_context(|| format!("writing {}", self.path.display()))
     }
 }
 
@@ -314,11 +349,8 @@ pub fn read_manifest(run: &Path) -> Result<Manifest> {
 /// # Errors
 /// A failed write.
 pub fn write_manifest(run: &Path, manifest: &Manifest) -> Result<()> {
-    let path = run.join(MANIFEST);
-    let temporary = run.join(format!("{MANIFEST}.tmp"));
     let text = serde_json::to_string_pretty(manifest)? + "\n";
-    std::fs::write(&temporary, text).with_context(|| format!("writing {}", temporary.display()))?;
-    std::fs::rename(&temporary, &path).with_context(|| format!("writing {}", path.display()))
+    files::write(&run.join(MANIFEST), text.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The report's files in a run folder.
 
 use super::{Comparison, Summary, comparison_html, comparison_json, html, json, load, markdown, summarise};
-use anyhow::{Context, Result};
+use crate::files;
+use anyhow::Result;
 use std::path::Path;
 
 /// File name of the self-contained page.
@@ -18,8 +19,7 @@ pub const JSON: &str = "report.json";
 pub fn write(run: &Path) -> Result<Summary> {
     let summary = summarise(&load(run)?);
     for (name, text) in [(HTML, html(&summary)?), (MARKDOWN, markdown(&summary)), (JSON, json(&summary)?)] {
-        let path = run.join(name);
-        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        files::write(&run.join(name), text.as_bytes())?;
     }
     Ok(summary)
 }
@@ -33,7 +33,7 @@ pub fn write_comparison(path: &Path, comparison: &Comparison) -> Result<()> {
         (path.to_owned(), comparison_html(comparison)?),
         (path.with_extension("json"), comparison_json(comparison)?),
     ] {
-        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        files::write(&path, text.as_bytes())?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ mod update;
 
 pub use optimizer::{Linearised, Optimizer};
 pub use order::order;
-pub use reference::{add_reference, reference_log_probs};
+pub use reference::{add_reference, hash, reference_log_probs};
 pub use schedule::learning_rate;
 pub use step::{Example, Gradients, Loss, Means, Pass, accumulate, predicted_tokens, sum_of_squares};
 pub use update::{Update, UpdateToken, displacement, move_along, sum, targets};
@@ -21,6 +21,7 @@ use crate::model::Model;
 use crate::probe::When;
 use crate::record::Metrics;
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// What an observer asks for while a stage runs.
@@ -63,22 +64,42 @@ pub trait Observer {
         metrics: &Metrics,
         steps: usize,
     ) -> Result<Vec<Intervention>>;
+
+    /// Called between two steps, after the probes: before the first update and after every step. An
+    /// error here ends the stage, which can then go on from this place.
+    ///
+    /// # Errors
+    /// What the observer meets; the stage stops.
+    fn between(&mut self, _: &Model, _: &Course, _: &Optimizer) -> Result<()> {
+        Ok(())
+    }
 }
 
-/// The course of a stage, as interventions have left it.
-struct Course {
-    loss: Loss,
-    rate: f64,
-    end: End,
+/// A stage between two steps: with the weights and the optimiser's state, all that decides how it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Course {
+    /// Optimiser steps done, which is the place in the schedule.
+    pub step: usize,
+    /// Examples consumed, which is the place in the order.
+    pub examples_seen: usize,
+    /// Factor of interventions on the learning rate.
+    pub rate: f64,
+    /// Anchor of an intervention on the loss.
+    pub anchor: Option<f64>,
+    /// Whether an intervention has stopped the stage.
+    pub stopped: bool,
 }
 
 impl Course {
+    /// Before the first step.
+    const START: Self = Self { step: 0, examples_seen: 0, rate: 1.0, anchor: None, stopped: false };
+
     fn take(&mut self, interventions: Vec<Intervention>) {
         for intervention in interventions {
             match intervention {
-                Intervention::Stop => self.end = End::Stopped,
+                Intervention::Stop => self.stopped = true,
                 Intervention::ScaleRate(factor) => self.rate *= factor,
-                Intervention::Anchor(weight) => self.loss = self.loss.anchored(weight),
+                Intervention::Anchor(weight) => self.anchor = Some(weight),
             }
         }
     }
@@ -105,44 +126,85 @@ pub fn train(
     probe_every: usize,
     observer: &mut dyn Observer,
 ) -> Result<End> {
+    train_from(None, model, stage, loss, examples, seed, probe_every, observer)
+}
+
+/// [`train`], where given from the place that [`Observer::between`] was told of, with the weights as they were
+/// then.
+///
+/// # Errors
+/// As [`train`]; a place of another stage.
+#[allow(clippy::too_many_arguments)]
+pub fn train_from(
+    place: Option<(Course, Optimizer)>,
+    model: &Model,
+    stage: &Stage,
+    loss: &Loss,
+    examples: &[Example],
+    seed: u64,
+    probe_every: usize,
+    observer: &mut dyn Observer,
+) -> Result<End> {
     if examples.is_empty() {
         bail!("stage `{}`: no training examples", stage.name)
     }
     let steps = planned_steps(stage, examples.len());
     let order = order(examples.len(), stage.epochs, seed, &stage.name);
+    let per_step = stage.batch_size * stage.gradient_accumulation_steps;
     let mut gradients = Gradients::new(model);
-    let mut optimizer = Optimizer::new(stage.optimizer, &gradients.parameters)?;
     let mut when = When { stage: stage.name.clone(), step: 0, examples_seen: 0 };
-    let mut course = Course { loss: *loss, rate: 1.0, end: End::Done };
-    course.take(observer.probe(model, &when)?);
+    let (mut course, mut optimizer) = match place {
+        Some((course, optimizer)) => {
+            let seen = (course.step * per_step).min(order.len());
+            if course.step > steps || course.examples_seen != seen {
+                bail!(
+                    "stage `{}` has {steps} steps and after step {} seen {seen} examples, not {}",
+                    stage.name,
+                    course.step,
+                    course.examples_seen
+                )
+            }
+            (course, optimizer)
+        }
+        None => {
+            let mut course = Course::START;
+            let optimizer = Optimizer::new(stage.optimizer, &gradients.parameters)?;
+            course.take(observer.probe(model, &when)?);
+            observer.between(model, &course, &optimizer)?;
+            (course, optimizer)
+        }
+    };
 
-    for chunk in order.chunks(stage.batch_size * stage.gradient_accumulation_steps).take(steps) {
-        if course.end == End::Stopped {
+    for chunk in order.chunks(per_step).take(steps).skip(course.step) {
+        if course.stopped {
             break;
         }
         let started = Instant::now();
         let batch: Vec<&Example> = chunk.iter().map(|&i| &examples[i]).collect();
-        let context = || format!("stage `{}`, step {}", stage.name, when.step + 1);
+        let context = || format!("stage `{}`, step {}", stage.name, course.step + 1);
         gradients.values.clear();
-        let means = accumulate(model, &course.loss, &batch, stage.batch_size, &mut gradients)
-            .with_context(context)?;
+        let anchored = course.anchor.map_or(*loss, |anchor| loss.anchored(anchor));
+        let means =
+            accumulate(model, &anchored, &batch, stage.batch_size, &mut gradients).with_context(context)?;
         let norm = gradients.norm().with_context(context)?;
-        let lr = course.rate * learning_rate(stage, when.step, steps);
+        let lr = course.rate * learning_rate(stage, course.step, steps);
         optimizer.step(&gradients.parameters, &gradients.values, lr, clip(norm, stage.max_grad_norm))?;
 
-        when.step += 1;
-        let seen_before = when.examples_seen;
-        when.examples_seen += batch.len();
+        let seen_before = course.examples_seen;
+        course.step += 1;
+        course.examples_seen += batch.len();
+        (when.step, when.examples_seen) = (course.step, course.examples_seen);
         let epoch = when.examples_seen as f64 / examples.len() as f64;
         let seconds = started.elapsed().as_secs_f64();
         let row = metrics(stage, loss, &when, epoch, &means, lr, norm, seconds);
         course.take(observer.step(model, &when, &row, steps)?);
         let due = probe_every > 0 && when.examples_seen / probe_every > seen_before / probe_every;
-        if due || when.step == steps || course.end == End::Stopped {
+        if due || when.step == steps || course.stopped {
             course.take(observer.probe(model, &when)?);
         }
+        observer.between(model, &course, &optimizer)?;
     }
-    Ok(course.end)
+    Ok(if course.stopped { End::Stopped } else { End::Done })
 }
 
 /// Factor on the gradients, as `torch.nn.utils.clip_grad_norm_` has it.

@@ -36,6 +36,38 @@ impl Optimizer {
         })
     }
 
+    /// Averages or velocities, of which some optimisers have one kind and some two, a tensor a parameter each.
+    pub fn averages(&self) -> [&[Tensor]; 2] {
+        [&self.second, &self.first]
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// Takes over the state that [`Optimizer::averages`] and [`Optimizer::steps`] gave.
+    ///
+    /// # Errors
+    /// A state of another optimiser or other parameters.
+    pub fn restore(&mut self, averages: [Vec<Tensor>; 2], steps: i32) -> Result<()> {
+        for (own, other) in self.averages().into_iter().zip(&averages) {
+            let form = |tensors: &[Tensor]| -> Vec<_> {
+                tensors.iter().map(|t| (t.dtype(), t.dims().to_vec())).collect()
+            };
+            if form(own) != form(other) {
+                bail!(
+                    "the state of {} tensors is not one of this optimiser and these {} parameters",
+                    other.len(),
+                    own.len()
+                )
+            }
+        }
+        let [second, first] = averages;
+        (self.second, self.first, self.steps) = (second, first, steps);
+        Ok(())
+    }
+
     /// One step with rate `lr` on `clip · gradients`, in the order of the parameters.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! disk under a hash of everything that they depend on.
 
 use super::{Example, Loss};
+use crate::files;
 use crate::model::Model;
 use crate::objective::Preference;
 use crate::score::{self, Item};
@@ -43,10 +44,7 @@ pub fn reference_log_probs(
     let logps = pair_log_probs(reference, preference, examples)?;
     let file = CacheFile { version: VERSION, key, logps };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let temporary = path.with_extension("json.tmp");
-    std::fs::write(&temporary, serde_json::to_vec(&file)?)
-        .and_then(|()| std::fs::rename(&temporary, &path))
-        .with_context(|| format!("writing {}", path.display()))?;
+    files::write(&path, &serde_json::to_vec(&file)?)?;
     Ok((file.logps, false))
 }
 
@@ -84,11 +82,22 @@ fn key(reference: &Model, preference: &Preference, examples: &[Example]) -> Resu
     if let Some(ld) = preference.ld {
         hash.update(format!("{ld:?}"));
     }
+    add_ids(&mut hash, examples);
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+/// SHA-256 over the token ids of the examples in order, hexadecimal.
+pub fn hash(examples: &[Example]) -> String {
+    let mut hash = Sha256::new();
+    add_ids(&mut hash, examples);
+    format!("{:x}", hash.finalize())
+}
+
+fn add_ids(hash: &mut Sha256, examples: &[Example]) {
     for ids in examples.iter().flat_map(|e| std::iter::once(&e.prompt).chain(&e.responses)) {
         hash.update((ids.len() as u64).to_le_bytes());
         ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
     }
-    Ok(format!("{:x}", hash.finalize()))
 }
 
 fn read(path: &PathBuf, key: &str, n: usize) -> Result<Vec<[f64; 2]>> {

@@ -1,0 +1,210 @@
+//! Files and folders that are written whole or not at all, and the lock on a folder.
+//!
+//! A kill, a full disk or a power cut leaves what was there before, or the new content, and never half of
+//! it: content goes to a temporary name beside the target, reaches the disk, and is renamed.
+
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// File that carries a folder's lock. It stays when the lock is given back: only a process that lives
+/// holds a lock, a file does not.
+pub const LOCK: &str = ".lock";
+
+/// How the temporary names end; they start with a dot.
+const PARTIAL: &str = ".partial";
+
+/// Writes `bytes` to `path`, in place of what was there.
+///
+/// # Errors
+/// A failed write, such as a full disk or a folder without write permission; `path` is then as it was.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("notes.txt");
+/// ldyn::files::write(&path, b"one")?;
+/// ldyn::files::write(&path, b"two")?;
+/// assert_eq!(std::fs::read(&path)?, b"two");
+/// # anyhow::Ok(())
+/// ```
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    // Processes that share a folder, such as a cache, must not share the temporary name.
+    let partial = partial(path, &format!(".{}", std::process::id()))?;
+    let written = write_synced(&partial, bytes).and_then(|()| {
+        fs::rename(&partial, path)?;
+        sync(parent(path))
+    });
+    if written.is_err() {
+        // The first error is the one to show.
+        let _ = fs::remove_file(&partial);
+    }
+    written.with_context(|| format!("writing {}", path.display()))
+}
+
+/// Makes the folder `folder` with what `fill` writes to the folder that it is given, in place of an
+/// empty folder or none.
+///
+/// # Errors
+/// What `fill` returns, `folder` is there and not empty, or a failed write; nothing is left behind.
+pub fn write_folder(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let partial = partial(folder, "")?;
+    // What a killed run left here is incomplete by construction.
+    remove_folder(&partial)?;
+    let written =
+        fs::create_dir_all(&partial).map_err(Into::into).and_then(|()| fill(&partial)).and_then(|()| {
+            for entry in fs::read_dir(&partial)? {
+                sync(&entry?.path())?;
+            }
+            sync(&partial)?;
+            if folder.exists() {
+                fs::remove_dir(folder)?;
+            }
+            fs::rename(&partial, folder)?;
+            Ok(sync(parent(folder))?)
+        });
+    if written.is_err() {
+        let _ = remove_folder(&partial);
+    }
+    written
+}
+
+/// Removes a folder with all that it holds; one that is not there is fine.
+///
+/// # Errors
+/// A folder that cannot be removed.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes what killed runs left in `folder` under temporary names.
+///
+/// # Errors
+/// A folder that cannot be read, or a file in it that cannot be removed.
+pub fn remove_partial(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !(name.starts_with('.') && name.ends_with(PARTIAL)) {
+            continue;
+        }
+        if path.is_dir() {
+            remove_folder(&path)?;
+        } else {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The temporary name for `path`, beside it.
+fn partial(path: &Path, mark: &str) -> Result<PathBuf> {
+    let Some(name) = path.file_name() else {
+        bail!("{} is no name for output: choose another", path.display())
+    };
+    let mut partial = OsString::from(".");
+    partial.push(name);
+    partial.push(format!("{mark}{PARTIAL}"));
+    Ok(path.with_file_name(partial))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Puts a file, or the names in a folder, on the disk; elsewhere than on Unix that needs more than to open it.
+fn sync(path: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+/// A folder that one process writes to: held as long as this value lives, and given back by the system
+/// when the process ends in whatever way.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+    /// Whether it is a lock: some network file systems have none.
+    pub held: bool,
+}
+
+impl Lock {
+    /// Takes the lock of `folder`.
+    ///
+    /// # Errors
+    /// Another process has it, or the folder cannot be written to.
+    ///
+    /// ```
+    /// let folder = tempfile::tempdir()?;
+    /// let lock = ldyn::files::Lock::take(folder.path())?;
+    /// assert!(ldyn::files::Lock::take(folder.path()).is_err());
+    /// drop(lock);
+    /// assert!(ldyn::files::Lock::take(folder.path())?.held);
+    /// # anyhow::Ok(())
+    /// ```
+    pub fn take(folder: &Path) -> Result<Self> {
+        let path = folder.join(LOCK);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.with_context(|| format!("cannot write to {}", folder.display()))?;
+        let held = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => bail!(
+                "another run is writing to {}: wait until it ends, or choose another output folder",
+                folder.display()
+            ),
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => false,
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        };
+        Ok(Self { _file: file, held })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content_and_no_litter() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write_folder(&path, |partial| Ok(fs::write(partial.join("x"), "old")?)).unwrap();
+        // A file cannot take the name of a folder that is not empty.
+        assert!(write(&path, b"new").is_err());
+        let failed = write_folder(&folder.path().join("b"), |partial| {
+            fs::write(partial.join("x"), "half")?;
+            bail!("disk full")
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "disk full");
+        // Nor is a folder that holds something written over.
+        assert!(write_folder(&path, |_| Ok(())).is_err());
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["a"]);
+        assert_eq!(fs::read(path.join("x")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn what_kills_leave_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".a.json.17.partial", "b.partial", ".hidden"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join(".c.partial")).unwrap();
+        remove_partial(folder.path()).unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".hidden", "b.partial"]);
+    }
+}

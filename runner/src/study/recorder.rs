@@ -1,0 +1,225 @@
+//! What a stage reports, written as it comes; checkpoints between its steps.
+
+use crate::checkpoint::{self, Position, State};
+use crate::config::{self, Checkpoints};
+use crate::data::{TokenizedRecord, Tokenizer};
+use crate::dynamics::gauge::Gauge;
+use crate::interrupt::{Interrupt, Interrupted};
+use crate::model::Model;
+use crate::monitor::{Moment, Monitor, Watched};
+use crate::probe::{self, When};
+use crate::progress::{Progress, StageBar};
+use crate::record::{Action, AlarmRow, Journal, JsonlWriter, Metrics, Rule};
+use crate::score::NotFinite;
+use crate::train::{self, Course, End, Intervention, Optimizer};
+use anyhow::Result;
+use candle_core::Tensor;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The monitor of a stage with what it needs.
+pub struct Watch<'a> {
+    pub config: &'a config::Monitor,
+    pub monitor: Monitor<'a>,
+    pub tokenizer: &'a Tokenizer,
+}
+
+impl Watch<'_> {
+    /// Writes and shows alarms; what is to be done about them.
+    fn raise(
+        &self,
+        alarms: &[AlarmRow],
+        writer: &mut JsonlWriter,
+        progress: &Progress,
+    ) -> Result<Vec<Intervention>> {
+        writer.write_all(alarms)?;
+        alarms.iter().for_each(|alarm| progress.say(&alarm.line()));
+        let interventions = alarms.iter().filter_map(|alarm| match alarm.action {
+            Action::Warn => None,
+            Action::Stop => Some(Intervention::Stop),
+            Action::LowerRate => Some(Intervention::ScaleRate(self.config.rate_factor)),
+            Action::Mitigate => Some(Intervention::Anchor(self.config.anchor)),
+        });
+        Ok(interventions.collect())
+    }
+}
+
+/// Where and when a stage writes checkpoints.
+pub struct Saver<'a> {
+    pub run: &'a Path,
+    pub config: Checkpoints,
+    pub interrupt: &'a Interrupt,
+    /// What is the same in all checkpoints of the stage.
+    pub state: State,
+    /// Hash of the stage's examples.
+    pub examples: String,
+    /// log π_ref of the stage's pairs.
+    pub reference: Option<Tensor>,
+}
+
+/// Writes what a stage reports.
+pub struct Recorder<'a> {
+    pub progress: &'a Progress,
+    pub bar: StageBar,
+    pub probes: &'a [TokenizedRecord],
+    pub journal: &'a mut Journal,
+    pub gauge: Option<Gauge<'a>>,
+    pub watch: Option<Watch<'a>>,
+    pub saver: Saver<'a>,
+    /// Optimiser steps of the stage.
+    pub steps: usize,
+    /// The last step.
+    pub at: Moment,
+    pub stopped_by: Option<Rule>,
+    pub clock: Clock,
+}
+
+/// Wall seconds of a stage.
+pub struct Clock {
+    since: Instant,
+    /// Of training and probing, before `since`.
+    before: [f64; 2],
+    probing: f64,
+}
+
+impl Clock {
+    /// Goes on from seconds of training and probing.
+    pub fn after(before: [f64; 2]) -> Self {
+        Self { since: Instant::now(), before, probing: 0.0 }
+    }
+
+    /// Seconds of training and probing.
+    pub fn seconds(&self) -> [f64; 2] {
+        let [training, probing] = self.before;
+        [training + self.since.elapsed().as_secs_f64() - self.probing, probing + self.probing]
+    }
+}
+
+impl Recorder<'_> {
+    /// Hands alarms on, and remembers the one that stops the stage.
+    fn raise(&mut self, alarms: &[AlarmRow]) -> Result<Vec<Intervention>> {
+        let stops = |a: &&AlarmRow| a.action == Action::Stop;
+        self.stopped_by = self.stopped_by.or(alarms.iter().find(stops).map(|a| a.rule));
+        match (&self.watch, &mut self.journal.watch) {
+            (Some(watch), Some([_, writer])) if !alarms.is_empty() => {
+                watch.raise(alarms, writer, self.progress)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// How the stage ended. A number that is not finite is an alarm, where the monitor is on, and an
+    /// error otherwise.
+    pub fn after(&mut self, trained: Result<End>) -> Result<End> {
+        let (error, watch) = match (trained, &mut self.watch) {
+            (Err(error), Some(watch)) if error.is::<NotFinite>() => (error, watch),
+            (other, _) => return other,
+        };
+        let alarm = watch.monitor.not_finite(self.at, &error.root_cause().to_string());
+        self.journal.metrics.flush()?;
+        self.journal.probes.flush()?;
+        self.raise(&[alarm])?;
+        Ok(End::Stopped)
+    }
+
+    fn save(&mut self, model: &Model, course: &Course, optimizer: &Optimizer) -> Result<PathBuf> {
+        let last_look = self.gauge.as_ref().map(Gauge::last_look);
+        let [train_seconds, probe_seconds] = self.clock.seconds();
+        let state = State {
+            lengths: self.journal.sync()?,
+            position: Some(Position {
+                course: *course,
+                optimizer_steps: optimizer.steps(),
+                examples: self.saver.examples.clone(),
+                gauge_step: last_look.map(|(step, _)| step),
+                monitor: self.watch.as_ref().map(|watch| watch.monitor.state().clone()),
+                train_seconds,
+                probe_seconds,
+            }),
+            ..self.saver.state.clone()
+        };
+        let mut tensors = checkpoint::weights("model", model);
+        let [second, first] = optimizer.averages();
+        for (prefix, averages) in [("optimizer.second", second), ("optimizer.first", first)] {
+            let named = model.parameters().zip(averages);
+            tensors.extend(named.map(|((name, _), t)| (format!("{prefix}.{name}"), t.clone())));
+        }
+        // A look at this very step was at the weights as they are.
+        if let Some((_, start)) = last_look.filter(|(step, _)| *step != course.step) {
+            tensors.extend(checkpoint::weights("gauge", start));
+        }
+        tensors.extend(self.saver.reference.clone().map(|logps| ("reference".to_owned(), logps)));
+        let folder = checkpoint::save(self.saver.run, &state, tensors)?;
+        checkpoint::prune(self.saver.run, self.saver.config.save_total_limit)?;
+        Ok(folder)
+    }
+}
+
+impl train::Observer for Recorder<'_> {
+    fn probe(&mut self, model: &Model, when: &When) -> Result<Vec<Intervention>> {
+        let started = Instant::now();
+        let rows = probe::sweep(model, self.probes, Some(when))?;
+        self.journal.probes.write_all(&rows)?;
+        self.journal.metrics.flush()?;
+        self.bar.probed(&rows);
+        let mut alarms = Vec::new();
+        if let (Some(watch), Some([writer, _])) = (&mut self.watch, &mut self.journal.watch) {
+            let answered = &self.probes[..watch.config.answers.min(self.probes.len())];
+            let answers = match watch.monitor.watched() {
+                Watched::Text => Vec::new(),
+                _ => probe::answers(model, watch.tokenizer, answered, when, watch.config.answer_tokens)?,
+            };
+            writer.write_all(&answers)?;
+            alarms = watch.monitor.probe(moment(when), &rows, &answers);
+        }
+        self.clock.probing += started.elapsed().as_secs_f64();
+        self.raise(&alarms)
+    }
+
+    fn step(
+        &mut self,
+        model: &Model,
+        when: &When,
+        metrics: &Metrics,
+        steps: usize,
+    ) -> Result<Vec<Intervention>> {
+        self.at = moment(when);
+        self.journal.metrics.write(metrics)?;
+        let mut alarms = Vec::new();
+        if let Some(watch) = &mut self.watch {
+            alarms = watch.monitor.step(metrics);
+        }
+        self.bar.stepped(metrics, steps);
+        if let (Some(gauge), Some(writer)) = (&mut self.gauge, &mut self.journal.gauge) {
+            let started = Instant::now();
+            let rows = gauge.after_step(model, when, steps)?;
+            writer.write_all(&rows)?;
+            if let Some(watch) = &mut self.watch {
+                alarms.extend(watch.monitor.gauge(&rows));
+            }
+            self.clock.probing += started.elapsed().as_secs_f64();
+        }
+        self.raise(&alarms)
+    }
+
+    fn between(&mut self, model: &Model, course: &Course, optimizer: &Optimizer) -> Result<()> {
+        // The end of the stage has a checkpoint of its own.
+        if course.stopped || course.step == self.steps {
+            return Ok(());
+        }
+        let every = self.saver.config.save_steps;
+        let due = every > 0 && course.step > 0 && course.step.is_multiple_of(every);
+        let signal = self.saver.interrupt.signal();
+        if due || signal.is_some() {
+            let checkpoint = self.save(model, course, optimizer)?;
+            if let Some(signal) = signal {
+                return Err(Interrupted { signal, checkpoint }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn moment(when: &When) -> Moment {
+    Moment { step: when.step, examples_seen: when.examples_seen }
+}

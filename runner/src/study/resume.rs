@@ -1,0 +1,220 @@
+//! Where a run begins: at its start, or at a checkpoint.
+
+use super::CONFIG;
+use crate::checkpoint::{self, Checkpoint, Identity};
+use crate::config::{self, Study};
+use crate::files;
+use crate::model;
+use crate::progress::Progress;
+use crate::record::{self, CHECKPOINTS, Hashes, Lengths};
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::Device;
+use std::path::{Path, PathBuf};
+
+/// Where a run begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// At its start, in a folder that holds no run.
+    #[default]
+    New,
+    /// At the newest checkpoint in its folder that is good; at its start where there is none yet.
+    Newest,
+    /// At this checkpoint in its folder.
+    Checkpoint(PathBuf),
+}
+
+/// Refuses a folder that holds a run, and says what can be done.
+///
+/// # Errors
+/// The folder holds a run.
+pub fn refuse_a_run(study: &Study) -> Result<()> {
+    let run = &study.output;
+    let models = study.stages.iter().map(|stage| format!("{}/{}", stage.name, model::CONFIG));
+    let mut files =
+        std::iter::once(record::MANIFEST.to_owned()).chain(record::emptied(run).into_keys()).chain(models);
+    let Some(found) = files.find(|file| run.join(file).exists()) else { return Ok(()) };
+    let (kind, resume) = match is_unfinished(run) {
+        true => ("an unfinished run", "give --resume to go on with it, or "),
+        false => ("a run", ""),
+    };
+    bail!(
+        "{} holds {kind} already ({found}), and earlier output is never overwritten: {resume}choose another output \
+         folder",
+        run.display()
+    )
+}
+
+/// Whether the folder holds a run with stages to go.
+fn is_unfinished(run: &Path) -> bool {
+    let (Ok(manifest), Ok(study)) = (record::read_manifest(run), config::load(&run.join(CONFIG), &[])) else {
+        return false;
+    };
+    let finished = manifest.stages.iter().filter(|stage| stage.finished).count();
+    finished < study.stages.len() && manifest.stages.iter().all(|stage| stage.stopped_by.is_none())
+}
+
+/// The checkpoint to begin at, checked against the run as it is now; `None` for the start. The folder is then
+/// as it was at that moment, but for the record files, whose lengths come along.
+pub fn find(
+    study: &Study,
+    begin: &Begin,
+    identity: &Identity,
+    hashes: &Hashes,
+    device: &Device,
+    progress: &Progress,
+) -> Result<(Option<Checkpoint>, Lengths)> {
+    let run = &study.output;
+    let found = match begin {
+        Begin::New => {
+            refuse_a_run(study)?;
+            return Ok((None, Lengths::new()));
+        }
+        Begin::Newest => newest(run, device, progress)?,
+        Begin::Checkpoint(folder) => {
+            let folder = own(run, folder)?;
+            let checkpoint = read(run, &folder, device)?;
+            Some((folder, checkpoint))
+        }
+    };
+    let Some((folder, checkpoint)) = found else {
+        return start_over(study, identity, hashes, progress);
+    };
+    let state = &checkpoint.state;
+    refuse_changes(run, [&state.identity, identity], [&state.manifest.hashes, hashes])?;
+    cut_back(run, &folder, study.stages.iter().map(|s| s.name.as_str()).skip(state.first_open_stage()))?;
+    progress.say(&format!("resuming from {}", folder.display()));
+    let lengths = state.lengths.clone();
+    Ok((Some(checkpoint), lengths))
+}
+
+/// The checkpoint of the run that a user has named.
+fn own(run: &Path, named: &Path) -> Result<PathBuf> {
+    let same = |folder: &PathBuf| folder.canonicalize().ok() == named.canonicalize().ok();
+    checkpoint::list(run)?.into_iter().find(same).with_context(|| {
+        format!(
+            "{} is no checkpoint of the run in {}: name one that lies in {}",
+            named.display(),
+            run.display(),
+            run.join(CHECKPOINTS).display()
+        )
+    })
+}
+
+/// The newest good checkpoint. Each one that is not is told of.
+fn newest(run: &Path, device: &Device, progress: &Progress) -> Result<Option<(PathBuf, Checkpoint)>> {
+    let mut bad = 0;
+    for folder in checkpoint::list(run)?.into_iter().rev() {
+        match read(run, &folder, device) {
+            Ok(checkpoint) => return Ok(Some((folder, checkpoint))),
+            Err(error) => progress.warn(&format!("{error:#}; trying the one before")),
+        }
+        bad += 1;
+    }
+    ensure!(
+        bad == 0,
+        "no checkpoint in {} can be used: choose another output folder, or remove this one to start over",
+        run.display()
+    );
+    Ok(None)
+}
+
+/// A checkpoint that fits the record files.
+fn read(run: &Path, folder: &Path, device: &Device) -> Result<Checkpoint> {
+    let checkpoint = checkpoint::load(folder, device)?;
+    record::check_lengths(run, &checkpoint.state.lengths)
+        .with_context(|| format!("checkpoint {} does not fit the records", folder.display()))?;
+    Ok(checkpoint)
+}
+
+/// A run that has no checkpoint yet begins anew, if it is the same run.
+fn start_over(
+    study: &Study,
+    identity: &Identity,
+    hashes: &Hashes,
+    progress: &Progress,
+) -> Result<(Option<Checkpoint>, Lengths)> {
+    let run = &study.output;
+    if !run.join(record::MANIFEST).exists() {
+        refuse_a_run(study)?;
+        progress.say(&format!("nothing to resume in {}: the run starts", run.display()));
+        return Ok((None, Lengths::new()));
+    }
+    let manifest = record::read_manifest(run)?;
+    ensure!(
+        !manifest.stages.iter().any(|stage| stage.finished || stage.stopped_by.is_some()),
+        "{} holds finished stages but no checkpoint to go on from: choose another output folder, or remove it to \
+         start over",
+        run.display()
+    );
+    let before = Identity { study: config::load(&run.join(CONFIG), &[])?, ..identity.clone() };
+    refuse_changes(run, [&before, identity], [&manifest.hashes, hashes])?;
+    progress.say(&format!("no checkpoint in {} yet: the run starts over", run.display()));
+    Ok((None, record::emptied(run)))
+}
+
+/// Refuses to go on with another run than the one that was begun, and names what differs.
+fn refuse_changes(run: &Path, [before, now]: [&Identity; 2], [then, here]: [&Hashes; 2]) -> Result<()> {
+    let mut changes = config::changes(&before.study, &now.study)?;
+    for (what, same) in [
+        ("the training data", then.data == here.data),
+        ("the tokenizer", then.tokenizer == here.tokenizer),
+        ("the start model's weights", then.model == here.model),
+        ("the model's config.json", before.model_config == now.model_config),
+        ("the probed prompts and responses", before.probes == now.probes),
+    ] {
+        if !same {
+            changes.push(format!("{what} changed"));
+        }
+    }
+    ensure!(
+        changes.is_empty(),
+        "{} was begun as another run: {}; restore what it was, or choose another output folder",
+        run.display(),
+        changes.join("; ")
+    );
+    Ok(())
+}
+
+/// Brings the run folder, but for its record files, back to the moment of a checkpoint: removes later
+/// checkpoints, and models that were saved later.
+fn cut_back<'a>(run: &Path, checkpoint: &Path, open_stages: impl Iterator<Item = &'a str>) -> Result<()> {
+    files::remove_partial(run)?;
+    files::remove_partial(&run.join(CHECKPOINTS))?;
+    let name = checkpoint.file_name();
+    let all = checkpoint::list(run)?;
+    let mut later = all.iter().rev().take_while(|folder| folder.file_name() != name);
+    later.try_for_each(|folder| files::remove_folder(folder))?;
+    for stage in open_stages {
+        let folder = run.join(stage);
+        if folder.join(model::CONFIG).is_file() {
+            files::remove_folder(&folder)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_later_than_the_checkpoint_goes_and_the_rest_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path();
+        let checkpoints = ["01-a-000003", "01-a-end", "02-b-000003", ".02-b-000006.partial"];
+        let made = checkpoints.map(|name| format!("{CHECKPOINTS}/{name}"));
+        for name in made.iter().map(String::as_str).chain(["a", "b", ".b.partial", "mine"]) {
+            fs::create_dir_all(run.join(name)).unwrap();
+            fs::write(run.join(name).join(model::CONFIG), "{}").unwrap();
+        }
+        cut_back(run, &run.join(CHECKPOINTS).join("01-a-end"), ["b", "c"].into_iter()).unwrap();
+        let names = |folder: &Path| {
+            let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(run), ["a", CHECKPOINTS, "mine"]);
+        assert_eq!(names(&run.join(CHECKPOINTS)), ["01-a-000003", "01-a-end"]);
+    }
+}

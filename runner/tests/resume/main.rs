@@ -1,0 +1,238 @@
+//! Runs survive: killed, interrupted, with damaged files or a full disk, they go on to the same bytes.
+//!
+//! `cargo test -p ldyn --test resume --release -- --ignored --nocapture` tries every fault many times and
+//! prints a table.
+#![cfg(unix)]
+
+mod faults;
+mod tiny;
+
+use faults::Fault;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use tiny::{
+    Place, differing_bytes, interrupted_run, run_with_all_checkpoints, said, signal, wait_for, wait_until,
+    whole_run,
+};
+
+#[test]
+fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for _ in 0..6 {
+        let outcome = Fault::Kill.strike(&mut rng);
+        assert!(outcome.survived(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn signals_leave_a_checkpoint_and_the_shells_exit_status() {
+    for (name, status) in [("INT", 130), ("TERM", 143)] {
+        let place = Place::new();
+        // On a busy machine the run may be over before the signal comes.
+        let mut tries = (0..5).map(|_| {
+            let _ = fs::remove_dir_all(place.run());
+            let mut child = place.start(&["--set", "checkpoints.save_steps=0"]);
+            let alarms = place.run().join("alarms.jsonl");
+            let alarmed = || fs::read_to_string(&alarms).is_ok_and(|rows| rows.contains("\"stage\":\"dpo\""));
+            assert!(wait_until(&mut child, alarmed));
+            signal(&child, name);
+            child.wait_with_output().unwrap()
+        });
+        let output = tries.find(|output| !output.status.success()).expect("a signal in time");
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(status), "{said}");
+        let newest = place.checkpoints().pop().unwrap();
+        assert!(said.contains(&format!("ended by SIG{name}")) && said.contains("--resume"), "{said}");
+        let newest = newest.file_name().unwrap().to_str().unwrap();
+        assert!(said.contains(newest) && !newest.ends_with("-end"), "{newest}: {said}");
+        place.succeeds(&["--resume"]);
+        assert_eq!(differing_bytes(&place), 0);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_long_step_at_once() {
+    let place = Place::new();
+    let endless =
+        ["--set", "stages.0.epochs=2000.0", "--set", "stages.0.gradient_accumulation_steps=1000000"];
+    let mut child = place.start(&endless);
+    assert!(
+        wait_until(&mut child, || fs::metadata(place.run().join("probes.jsonl")).is_ok_and(|m| m.len() > 0))
+    );
+    signal(&child, "INT");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "the step is not over");
+    signal(&child, "INT");
+    let ended = wait_for(&mut child, Duration::from_secs(20));
+    child.kill().unwrap();
+    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+}
+
+#[test]
+fn damage_is_seen_and_got_over() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    for fault in [Fault::CutCheckpoint, Fault::FlippedBit, Fault::TornRecords, Fault::LostRecords] {
+        let outcome = fault.strike(&mut rng);
+        assert!(outcome.survived(), "{outcome:?}");
+    }
+    // Where no checkpoint is good, nothing is thrown away.
+    let place = interrupted_run().copy();
+    for checkpoint in place.checkpoints() {
+        fs::write(checkpoint.join("state.json"), "{}").unwrap();
+    }
+    let rows = fs::read(place.run().join("probes.jsonl")).unwrap();
+    place.fails(&["--resume"], &["no checkpoint in", "can be used"]);
+    assert_eq!(fs::read(place.run().join("probes.jsonl")).unwrap(), rows);
+    let newest = place.checkpoints().pop().unwrap();
+    let named = format!("--resume={}", newest.display());
+    place.fails(&[&named], &["cut or damaged", newest.to_str().unwrap()]);
+}
+
+#[test]
+fn every_kind_of_checkpoint_can_be_gone_on_from() {
+    // With AdamW; between stages, before the first answers; with a batch's remainder; in a window of the gauge.
+    for name in ["01-pretrain-000003", "01-pretrain-end", "02-sft-000006", "03-dpo-000015", "03-dpo-end"] {
+        let place = run_with_all_checkpoints().copy();
+        let named = format!("--resume=run/checkpoints/{name}");
+        assert!(place.succeeds(&[&named]).contains(&format!("resuming from run/checkpoints/{name}")));
+        assert_eq!(differing_bytes(&place), 0, "{name}");
+    }
+    // One of another run is none of this one.
+    let other = format!("--resume={}", interrupted_run().checkpoints()[0].display());
+    interrupted_run().copy().fails(&[&other], &["is no checkpoint of the run in"]);
+}
+
+#[test]
+fn another_run_is_not_gone_on_with() {
+    let place = interrupted_run().copy();
+    let set = |assignment| ["--resume", "--set", assignment];
+    place.fails(&set("stages.dpo.beta=0.2"), &["stages.2.beta was 0.5, is 0.2"]);
+    place.fails(&set("seed=2"), &["seed was 1024, is 2", "start model's weights changed"]);
+    let data = place.path().join("other.jsonl");
+    let text = fs::read_to_string(tiny::base().join("train.jsonl")).unwrap();
+    fs::write(&data, text.replace("the", "tho")).unwrap();
+    place.fails(&set(&format!("data.train={}", data.display())), &["the training data changed"]);
+    let held_out = fs::read_to_string(tiny::base().join("held_out.jsonl")).unwrap();
+    fs::write(&data, held_out.replace("the", "tho")).unwrap();
+    // Only `irr_test` has the held-out answers, and this study does not probe it.
+    place.fails(
+        &["--resume", "--set", "probe.kinds=[]", "--set", &format!("data.held_out={}", data.display())],
+        &["probe.kinds was", "probed prompts and responses changed"],
+    );
+    // Without --resume it is kept as it is.
+    let before = fs::read(place.run().join("metrics.jsonl")).unwrap();
+    place.fails(&[], &["holds an unfinished run", "--resume", "never overwritten"]);
+    assert_eq!(fs::read(place.run().join("metrics.jsonl")).unwrap(), before);
+    // What does not decide the numbers may differ.
+    let longer = ["--set", "checkpoints.save_total_limit=3", "--set", "checkpoints.save_steps=2"];
+    let copy = format!("data.train={}", place.path().join("moved.jsonl").display());
+    fs::copy(tiny::base().join("train.jsonl"), place.path().join("moved.jsonl")).unwrap();
+    place.succeeds(&[&["--resume", "--set", &copy], &longer[..]].concat());
+    assert_eq!(place.checkpoints().len(), 3);
+    let same = ["metrics.jsonl", "probes.jsonl"].map(|name| fs::read(place.run().join(name)).unwrap().len());
+    assert!(same.iter().all(|n| *n > before.len() / 2));
+}
+
+#[test]
+fn a_run_that_is_over_stays_as_it_is() {
+    let place = whole_run().0.copy();
+    place.fails(&[], &["holds a run already", "choose another"]);
+    place.succeeds(&["--resume"]);
+    assert_eq!(differing_bytes(&place), 0);
+    // Without its checkpoints it cannot be told from one that lost them.
+    fs::remove_dir_all(place.run().join("checkpoints")).unwrap();
+    place.fails(&["--resume"], &["finished stages but no checkpoint"]);
+    // Where there is nothing yet, the run starts.
+    let place = Place::new();
+    assert!(place.succeeds(&["--resume"]).contains("nothing to resume"));
+    assert_eq!(differing_bytes(&place), 0);
+}
+
+#[test]
+fn a_demo_goes_on_with_the_options_that_it_was_begun_with() {
+    let place = Place::new();
+    let small = [
+        "probe.prompts=2",
+        "probe.initial_answer_tokens=0",
+        "stages.sft.max_steps=1",
+        "stages.dpo.max_steps=1",
+    ];
+    let demo = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ldyn"));
+        command.current_dir(place.path()).args(["--quiet", "demo"]).args(arguments);
+        let output = small.iter().fold(&mut command, |c, set| c.args(["--set", set])).output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    assert_eq!(demo(&[]).0, Some(0));
+    let rows = fs::read(place.path().join("ldyn-demo/run/metrics.jsonl")).unwrap();
+    for (arguments, word) in [
+        (&[][..], "exists already: give --resume"),
+        (&["--resume", "--seed", "2"], "a demo with seed 1 without"),
+    ] {
+        let (status, said) = demo(arguments);
+        assert!(status == Some(1) && said.contains(word), "{said}");
+    }
+    assert_eq!(demo(&["--resume"]).0, Some(0));
+    assert_eq!(fs::read(place.path().join("ldyn-demo/run/metrics.jsonl")).unwrap(), rows);
+}
+
+#[test]
+fn saved_models_can_be_read_by_whom_other_files_can() {
+    let run = whole_run().0.run();
+    let mode = |name: &str| fs::metadata(run.join(name)).unwrap().permissions().mode();
+    for name in ["sft/model.safetensors", "checkpoints/03-dpo-end/tensors.safetensors"] {
+        assert_eq!(mode(name), mode("metrics.jsonl"), "{name}");
+    }
+}
+
+#[test]
+fn of_two_runs_in_one_folder_the_second_ends() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let outcome = Fault::SecondRun.strike(&mut rng);
+    assert!(outcome.survived(), "{outcome:?}");
+}
+
+#[test]
+fn a_full_disk_ends_the_run_and_nothing_is_lost() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let outcome = Fault::FileTooLarge.strike(&mut rng);
+    assert!(outcome.survived(), "{outcome:?}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_named() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let outcome = Fault::ReadOnly.strike(&mut rng);
+    assert!(outcome.survived(), "{outcome:?}");
+}
+
+/// Every fault many times; `LDYN_TIMES` sets how often a run is killed (100), the others a tenth as often.
+#[test]
+#[ignore = "takes minutes"]
+fn every_fault_many_times() {
+    let times: usize = std::env::var("LDYN_TIMES").map_or(100, |n| n.parse().unwrap());
+    let seconds = whole_run().1;
+    println!("a run in one go: {seconds:.1} s");
+    println!("{:45} {:>5} {:>7} {:>9} {:>15}", "kind", "times", "skipped", "runs lost", "bytes differing");
+    let mut survived = true;
+    for (i, fault) in Fault::ALL.into_iter().enumerate() {
+        let times = if fault == Fault::Kill { times } else { times.div_ceil(10) };
+        let mut rng = ChaCha8Rng::seed_from_u64(100 + i as u64);
+        let outcomes: Vec<_> = (0..times).map(|_| fault.strike(&mut rng)).collect();
+        let sum = |of: fn(&faults::Outcome) -> usize| outcomes.iter().map(of).sum::<usize>();
+        println!(
+            "{:45} {:>5} {:>7} {:>9} {:>15}",
+            fault.describe(),
+            times,
+            sum(|o| usize::from(o.skipped.is_some())),
+            sum(|o| usize::from(o.lost.is_some())),
+            sum(|o| o.differing),
+        );
+        outcomes.iter().filter(|o| !o.survived()).for_each(|o| println!("  {o:?}"));
+        survived &= outcomes.iter().all(faults::Outcome::survived);
+    }
+    assert!(survived);
+}
