@@ -250,7 +250,9 @@ pub fn residual_into<T: Real>(
 /// ```
 pub fn a_norm<T: Real>(sum_sq: T, vocab: usize) -> T {
     let v = T::from_f64(vocab as f64);
-    (v * sum_sq + v - T::TWO).max(T::ZERO).sqrt()
+    let square = v * sum_sq + v - T::TWO;
+    // Not `max`, which would make 0 of NaN.
+    if square < T::ZERO { T::ZERO } else { square.sqrt() }
 }
 
 /// ‖π − e_y‖, the size of the residual at unit weight.

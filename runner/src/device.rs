@@ -1,7 +1,7 @@
-//! The only place that chooses a device.
+//! The only place that chooses a device and the number type that it computes in.
 
 use anyhow::{Result, bail};
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 /// Opens the device called `cpu`, `cuda` or `cuda:N`.
 ///
@@ -21,5 +21,19 @@ pub fn open(name: &str) -> Result<Device> {
             })
         }
         _ => bail!("unknown device `{name}`: use `cpu`, `cuda` or `cuda:N`"),
+    }
+}
+
+/// The number type called `name`.
+///
+/// # Errors
+/// A type that training does not support.
+pub fn dtype(name: &str) -> Result<DType> {
+    match name {
+        "f32" | "float32" => Ok(DType::F32),
+        "f64" | "float64" => Ok(DType::F64),
+        _ => bail!(
+            "dtype = {name:?}: use \"f32\" or \"f64\" (weights stored in f16 or bf16 are converted on loading)"
+        ),
     }
 }

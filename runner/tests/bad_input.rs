@@ -258,3 +258,125 @@ fn the_probe_verb_gives_the_numbers_that_training_recorded() {
         assert_eq!(twin["logp"], row["logp"], "{row}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_a_later_stage_is_seen_before_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let demo = fixture().join("demo");
+    let study = demo.join("study.toml");
+    let output = format!("output={}", text(&out));
+    let broken = folder.path().join("broken.jsonl");
+    let mut lines = fs::read_to_string(demo.join("train.jsonl")).unwrap();
+    let before = lines.lines().count();
+    lines += &PAIR.replace("Hello", "<|endoftext|>");
+    fs::write(&broken, lines).unwrap();
+    let data = format!("data.train={}", text(&broken));
+    for (assignment, words) in [
+        (data.as_str(), &[&format!("line {}", before + 1), "<|endoftext|>"][..]),
+        ("stages.dpo.reference=no-such-model", &["stage `dpo`", "reference", "no-such-model"]),
+        ("stages.sft.targets=[\"chosen\",\"chozen\"]", &["chozen"]),
+        ("probe.kinds=[\"chosen\",\"rejekted\"]", &["probe.kinds", "rejekted"]),
+        ("stages.dpo.name=report.html", &["report.html"]),
+        ("stages.sft.optimizer.alpha=1.5", &["alpha = 1.5"]),
+        ("stages.sft.epochs=1e-9", &["epochs"]),
+    ] {
+        for verb in ["run", "check"] {
+            fails(&[verb, text(&study), "--set", &output, "--set", assignment], words);
+            assert!(!out.exists(), "{verb} {assignment}");
+        }
+    }
+}
+
+#[test]
+fn a_study_is_checked_without_a_trace_and_refused_where_it_cannot_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let demo = fixture().join("demo");
+    let (study, output) = (demo.join("study.toml"), format!("output={}", text(&out)));
+    let check = ["check", text(&study), "--set", &output];
+    let table = succeeds(&check);
+    assert!(["gpt_neox", "pretrain", "sft", "dpo", "MiB"].iter().all(|word| table.contains(word)), "{table}");
+    let plan: serde_json::Value =
+        serde_json::from_str(&succeeds(&[&check[..], &["--json"]].concat())).unwrap();
+    // The run that the fixture has made took these steps, and read these tokens.
+    let small = ["stages.pretrain", "stages.sft", "stages.dpo"].map(|s| format!("{s}.max_steps=2"));
+    let sets = small.iter().flat_map(|s| ["--set", s]).chain(["--set", "probe.prompts=4", "--json"]);
+    let plan_of_two: serde_json::Value =
+        serde_json::from_str(&succeeds(&check.into_iter().chain(sets).collect::<Vec<_>>())).unwrap();
+    let metrics = fs::read_to_string(demo.join("run/metrics.jsonl")).unwrap();
+    let rows: Vec<serde_json::Value> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    for (i, name) in ["pretrain", "sft", "dpo"].iter().enumerate() {
+        let own: Vec<_> = rows.iter().filter(|row| row["stage"] == **name).collect();
+        let planned = &plan_of_two["stages"][i];
+        assert_eq!(planned["steps"], own.len(), "{name}");
+        let tokens: u64 = own.iter().map(|row| row["num_tokens"].as_u64().unwrap()).sum();
+        assert_eq!(planned["work"]["rows"], tokens, "{name}");
+        assert!(plan["stages"][i]["steps"].as_u64() > planned["steps"].as_u64(), "{name}");
+    }
+    assert!(!out.exists());
+
+    // A model of 6 · 10^11 weights does not fit, and is refused before one is made.
+    let config = demo.join("shape/config.json");
+    let mut shape: serde_json::Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+    (shape["hidden_size"], shape["num_attention_heads"]) = (20_480.into(), 128.into());
+    (shape["num_hidden_layers"], shape["intermediate_size"]) = (120.into(), 81_920.into());
+    let large = folder.path().join("large.json");
+    fs::write(&large, shape.to_string()).unwrap();
+    let config = format!("model.config={}", text(&large));
+    let tokenizer = format!("model.tokenizer={}", text(&demo.join("shape")));
+    for verb in ["run", "check"] {
+        let arguments = [verb, text(&study), "--set", &output, "--set", &config, "--set", &tokenizer];
+        fails(&arguments, &["GiB of memory", "are free", "memory_check"]);
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn a_step_is_decomposed_as_it_stands_in_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = fixture().join("demo");
+    let out = folder.path().join("run");
+    let every = [
+        format!("output={}", text(&out)),
+        "stages.pretrain.max_steps=2".into(),
+        "stages.sft.max_steps=3".into(),
+        "stages.dpo.max_steps=1".into(),
+        "probe.prompts=2".into(),
+        "checkpoints.save_steps=1".into(),
+        "checkpoints.save_total_limit=0".into(),
+    ];
+    let (study, sets) = (demo.join("study.toml"), every.iter().flat_map(|set| ["--set", set]));
+    succeeds(&["run", text(&study)].into_iter().chain(sets).collect::<Vec<_>>());
+    let (model, data) = (out.join("sft"), demo.join("train.jsonl"));
+    let checkpoint = |name: &str| out.join("checkpoints").join(name).display().to_string();
+    let decompose = |name: &str, json: &Path| -> Vec<String> {
+        let [checkpoint, json] = [checkpoint(name), json.display().to_string()];
+        [
+            "decompose",
+            "--model",
+            text(&model),
+            "--data",
+            text(&data),
+            "--checkpoint",
+            &checkpoint,
+            "--json",
+            &json,
+        ]
+        .map(String::from)
+        .to_vec()
+    };
+    let [first, third] = ["02-sft-000001", "02-sft-000002"].map(|name| {
+        let json = folder.path().join(format!("{name}.json"));
+        succeeds(&decompose(name, &json).iter().map(String::as_str).collect::<Vec<_>>());
+        let found: serde_json::Value = serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap();
+        found["update"].clone()
+    });
+    // The rate of the warm-up and RMSprop's averages are those of the step.
+    assert!(first["learning_rate"].as_f64() < third["learning_rate"].as_f64(), "{first} {third}");
+    let json = folder.path().join("x.json");
+    let at_end = decompose("02-sft-end", &json);
+    fails(&at_end.iter().map(String::as_str).collect::<Vec<_>>(), &["end of a stage"]);
+    let of_dpo = decompose("03-dpo-end", &json);
+    fails(&of_dpo.iter().map(String::as_str).collect::<Vec<_>>(), &["--reference"]);
+}

@@ -3,11 +3,17 @@
 use crate::simplex::Distribution;
 use crate::{Error, Real};
 
-/// The bound of Hoeffding's lemma: −(max Δz − min Δz)²/8 ≤ r.
+/// The bound of Hoeffding's lemma: −(max Δz − min Δz)²/8 ≤ r. NaN gives NaN.
 pub fn remainder_bound<T: Real>(delta_z: &[T]) -> T {
     let Some(&first) = delta_z.first() else { return T::ZERO };
-    let high = delta_z.iter().fold(first, |a, &b| a.max(b));
-    let low = delta_z.iter().fold(first, |a, &b| a.min(b));
+    let (mut high, mut low) = (first, first);
+    for &d in delta_z {
+        // `max` and `min` would pass it over.
+        if d.partial_cmp(&T::ZERO).is_none() {
+            return d;
+        }
+        (high, low) = (high.max(d), low.min(d));
+    }
     let range = high - low;
     -(range * range) / T::from_f64(8.0)
 }
@@ -23,7 +29,7 @@ pub const NEGATIVE_REMAINDER: f64 = 27.0 / 128.0;
 /// max_p (1 − 2p)(1 − p)²/ln((1 − p)/p) = 0.2955457…  at p = 0.1131, s = 2.3217      (Kearns & Saul 1998)
 /// ```
 ///
-/// Numeric: the reduction to two labels is on paper, the maximum found by computation. 27/128 does
+/// Numeric: the reduction to two labels is a theorem, the maximum was found by computation. 27/128 does
 /// not hold for a positive step.
 pub const POSITIVE_REMAINDER: f64 = 0.295_545_8;
 

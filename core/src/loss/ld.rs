@@ -55,7 +55,8 @@ impl<T: Real> LengthDesensitised<T> {
     pub fn sum(&self, logps: &[T], other_len: usize) -> T {
         let (shared, tail) = logps.split_at(logps.len().min(other_len));
         let sum = |part: &[T]| part.iter().map(|l| l.to_f64()).sum::<f64>();
-        if tail.is_empty() {
+        // Cut is cut: 0 times −∞ is no number.
+        if tail.is_empty() || self.alpha == T::ZERO {
             return T::from_f64(sum(shared));
         }
         T::from_f64(sum(shared) + self.alpha.to_f64() * sum(tail))

@@ -44,6 +44,10 @@ pub fn smoothed_nll<T: Real>(logits: &[T], label: usize, label_smoothing: T) -> 
     if label_smoothing == T::ZERO {
         return Ok(nll);
     }
+    // Against a label without mass every excess is −∞ − (−∞) or −∞ at best; the loss is the limit.
+    if nll == T::INFINITY {
+        return Ok(nll);
+    }
     let excess: f64 = logits.iter().map(|z| (at_label - *z).to_f64()).sum();
     Ok(nll + label_smoothing * T::from_f64(excess / logits.len() as f64))
 }

@@ -57,7 +57,9 @@ pub fn log_odds_bound<T: Real>(
     let runner_up = check_runner_up(pi, label)?;
     let [top, p] = [runner_up, i].map(|k| pi.as_slice()[k].to_f64());
     let rate = if i == label { (1.0 - p) + top } else { top - p };
-    Ok(T::from_f64((p / top).ln() - s * rate))
+    // Where both have underflowed, nothing is known but that y* is the largest.
+    let log_odds = if i != label && p == top { 0.0 } else { (p / top).ln() };
+    Ok(T::from_f64(log_odds - s * rate))
 }
 
 /// T5: δ, by how much y* is ahead of every label other than y: the rate of the collapse. π_{y*} if V = 2;

@@ -15,13 +15,13 @@ mod store;
 
 pub use store::{list, load, prune, save};
 
-use crate::config::Study;
+use crate::config::{self, Study};
 use crate::model::Model;
 use crate::monitor;
 use crate::record::{Lengths, Manifest};
-use crate::train::Course;
+use crate::train::{Course, Optimizer};
 use anyhow::{Context, Result};
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -111,6 +111,27 @@ impl Checkpoint {
             var.set(self.tensor(&name)?).with_context(|| name)?;
         }
         Ok(())
+    }
+
+    /// The optimiser as it was, for a model whose stage has these settings.
+    ///
+    /// # Errors
+    /// A checkpoint between two stages, or one of another optimiser or model.
+    pub fn optimizer(&self, settings: config::Optimizer, model: &Model) -> Result<Optimizer> {
+        let position = self.state.position.as_ref().with_context(|| {
+            format!(
+                "{} is the end of a stage, which has no optimiser: take one from within",
+                self.state.name()
+            )
+        })?;
+        let parameters: Vec<Var> = model.parameters().map(|(_, var)| var.clone()).collect();
+        let mut optimizer = Optimizer::new(settings, &parameters)?;
+        let averages = ["optimizer.second", "optimizer.first"].map(|prefix| {
+            let name = |(name, _)| self.tensors.get(&format!("{prefix}.{name}")).cloned();
+            model.parameters().filter_map(name).collect()
+        });
+        optimizer.restore(averages, position.optimizer_steps)?;
+        Ok(optimizer)
     }
 }
 

@@ -1,3 +1,5 @@
+use super::{model, refuse_existing};
+use crate::checkpoint::{self, Checkpoint};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ProbeOptions, ReadOptions, TokenizedRecord, Tokenizer};
 use crate::dynamics::decompose::{Detail, decompose};
@@ -16,15 +18,20 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long)]
+    #[arg(long, value_parser = model)]
     model: PathBuf,
     /// Preference data that the update learns: .jsonl, .jsonl.gz or .parquet.
     #[arg(long)]
     data: PathBuf,
-    /// `sft`, or a preference loss as for `ldyn train`.
-    #[arg(long, default_value = "dpo")]
-    objective: String,
-    /// Records of the batch, from 0: `3`, `0-3` or `0,2,5`.
+    /// `sft`, or a preference loss as for `ldyn train` [default: dpo, or the checkpoint's stage].
+    #[arg(long)]
+    objective: Option<String>,
+    /// Checkpoint within a stage of a run: its weights, and the step that its optimiser would take there. Without
+    /// one the step is the first of a fresh optimiser.
+    #[arg(long, conflicts_with = "objective")]
+    checkpoint: Option<PathBuf>,
+    /// Records of the batch, from 0: `3`, `0-3` or `0,2,5`. Of a range, records that cannot be used are left out
+    /// with `--set data.skip_bad=true`.
     #[arg(long, default_value = "0", value_parser = lines)]
     lines: Lines,
     /// File with the responses to observe [default: the data, with the kinds that need no language model].
@@ -39,7 +46,7 @@ pub(super) struct Args {
     /// Also split by embedding, blocks, last norm and head.
     #[arg(long)]
     groups: bool,
-    /// Also work out the map of update tokens × tokens of the first observed record.
+    /// Also work out the map of update tokens × tokens of the first observed record; --html has it in any case.
     #[arg(long)]
     tokens: bool,
     /// Halve the step this often to measure the order of the remainder.
@@ -48,10 +55,10 @@ pub(super) struct Args {
     /// Random vectors that estimate ‖K‖_F for the first record of the batch; 0 for none.
     #[arg(long, default_value_t = 0)]
     kernel_probes: usize,
-    /// Folder of the reference model [default: the model itself].
+    /// Folder of the reference model [default: the model itself; with --checkpoint, what the stage began with].
     #[arg(long)]
     reference: Option<PathBuf>,
-    /// Optimiser step that the update is, for the warm-up; past it by default.
+    /// Optimiser step that the update is, for the warm-up [default: past it, or the checkpoint's].
     #[arg(long)]
     at_step: Option<usize>,
     /// Override any key of a study file; the stage is `stages.0`. Repeatable.
@@ -74,6 +81,9 @@ pub(super) struct Args {
     seed: u64,
 }
 
+/// Most records of a range: a batch is one forward pass.
+const MAX_LINES: usize = 1 << 16;
+
 /// Record numbers in order.
 #[derive(Clone, Debug)]
 struct Lines(Vec<usize>);
@@ -83,7 +93,13 @@ fn lines(text: &str) -> Result<Lines, String> {
     let mut found = Vec::new();
     for part in text.split(',') {
         match part.split_once('-') {
-            Some((from, to)) => found.extend(number(from)?..=number(to)?),
+            Some((from, to)) => {
+                let (from, to) = (number(from)?, number(to)?);
+                if from > to || to - from >= MAX_LINES {
+                    return Err(format!("`{part}`: expected up to {MAX_LINES} records in ascending order"));
+                }
+                found.extend(from..=to);
+            }
             None => found.push(number(part)?),
         }
     }
@@ -92,21 +108,39 @@ fn lines(text: &str) -> Result<Lines, String> {
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     for path in [&args.json, &args.html].into_iter().flatten() {
-        ensure!(!path.exists(), "{} exists already: remove it or choose another output", path.display());
+        refuse_existing(path)?;
     }
-    let study = settings(args)?;
-    let stage = &study.stages[0];
     let device = device::open(&args.device)?;
-    let model = Model::load(&args.model, study::dtype(&args.dtype)?, &device)?;
+    let checkpoint = args.checkpoint.as_ref().map(|folder| checkpoint::load(folder, &device)).transpose()?;
+    let study = settings(args, checkpoint.as_ref())?;
+    let stage = &study.stages[0];
+    let model = Model::load(&args.model, device::dtype(&args.dtype)?, &device)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
     let loss = Loss::of(stage)?;
+    if let Some(checkpoint) = &checkpoint {
+        ensure!(
+            stage.reference.is_some() || !loss.uses_reference(),
+            "`{}` has a reference: give --reference with the model that the stage began with, such as the folder of \
+             the stage before",
+            stage.objective
+        );
+        checkpoint.set_weights("model", &model)?;
+    }
     let examples = examples(args, &study, &model, &tokenizer, &loss)?;
     let examples: Vec<&Example> = examples.iter().collect();
     let observed = observed(args, &study.data, &tokenizer)?;
 
-    let parameters: Vec<_> = model.parameters().map(|(_, var)| var.clone()).collect();
-    let optimizer = Optimizer::new(stage.optimizer, &parameters)?;
-    let step = args.at_step.unwrap_or(stage.warmup_steps);
+    let (optimizer, next) = match &checkpoint {
+        Some(checkpoint) => {
+            let done = checkpoint.state.position.as_ref().map_or(0, |position| position.course.step);
+            (checkpoint.optimizer(stage.optimizer, &model)?, done)
+        }
+        None => {
+            let parameters: Vec<_> = model.parameters().map(|(_, var)| var.clone()).collect();
+            (Optimizer::new(stage.optimizer, &parameters)?, stage.warmup_steps)
+        }
+    };
+    let step = args.at_step.unwrap_or(next);
     let update = Update::new(&model, stage, &loss, &examples, &optimizer, [step, usize::MAX])?;
     progress.say(&format!(
         "update: {} on {} record{}; observing {} responses",
@@ -115,14 +149,15 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         if examples.len() == 1 { "" } else { "s" },
         observed.iter().map(|r| r.responses.len()).sum::<usize>()
     ));
-    let detail = Detail { groups: args.groups, tokens: args.tokens, halvings: args.halvings };
+    let detail =
+        Detail { groups: args.groups, tokens: args.tokens || args.html.is_some(), halvings: args.halvings };
     let text = |id| tokenizer.decode(&[id]).unwrap_or_else(|_| format!("#{id}"));
     let mut found = decompose(&model, stage, &loss, &examples, &update, &observed, detail, &text)?;
     if args.kernel_probes > 0 {
         let rng = &mut seed::rng(args.seed, "kernel");
         found.kernel = kernel::influence(&model, &loss, examples[0], &observed, args.kernel_probes, rng)?;
     }
-    println!("{}", report::decomposition_text(&found));
+    out!("{}", report::decomposition_text(&found));
     if let Some(path) = &args.json {
         write(path, &(serde_json::to_string_pretty(&found)? + "\n"))?;
     }
@@ -137,10 +172,18 @@ fn write(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The command line as a study of one stage.
-fn settings(args: &Args) -> Result<Study> {
-    let mut study = Study::one_stage(&args.objective, Some(&args.data), Path::new("none"))?;
+fn settings(args: &Args, checkpoint: Option<&Checkpoint>) -> Result<Study> {
+    let objective = args.objective.as_deref().unwrap_or("dpo");
+    let mut study = Study::one_stage(objective, Some(&args.data), Path::new("none"))?;
     study.model.path = Some(args.model.clone());
-    study.stages[0].reference.clone_from(&args.reference);
+    if let Some(Checkpoint { state, .. }) = checkpoint {
+        let run = &state.identity.study;
+        study.data = config::Data { train: study.data.train, limit: None, ..run.data.clone() };
+        study.stages = vec![run.stages[state.stage].clone()];
+    }
+    if args.reference.is_some() {
+        study.stages[0].reference.clone_from(&args.reference);
+    }
     config::with_overrides(&study, &args.set)
 }
 
@@ -156,9 +199,9 @@ fn examples(
     let need = if loss.of_pairs().is_some() { Need::Pair } else { Need::Chosen };
     let last = args.lines.0.iter().max().copied().unwrap_or(0);
     let options =
-        ReadOptions { need, limit: Some(last + 1), ..study::read_options(&study.data, &args.model)? };
+        ReadOptions { need, limit: last.checked_add(1), ..study::read_options(&study.data, &args.model)? };
     let read = data::read(&args.data, &options)?;
-    let records = pick(&read.records, &args.lines.0, &args.data)?;
+    let records = pick(&read.records, &args.lines.0, &args.data, study.data.skip_bad)?;
     let (records, _) = study::tokenize(&study.data, read.format, &records, tokenizer)?;
     let mut examples = study::examples(stage, &records)?;
     let other = match &stage.reference {
@@ -173,14 +216,11 @@ fn observed(args: &Args, settings: &config::Data, tokenizer: &Tokenizer) -> Resu
     let path = args.observe.as_ref().unwrap_or(&args.data);
     let lines = &args.observe_lines.as_ref().unwrap_or(&args.lines).0;
     let read = data::read(path, &study::read_options(settings, &args.model)?)?;
-    let records = match args.observe {
-        Some(_) => read.records,
-        None => {
-            let options = ProbeOptions { seed: args.seed, ..ProbeOptions::default() };
-            data::probe_set::build(&read.records, &[], &options)?.records
-        }
-    };
-    let mut records = pick(&records, lines, path)?;
+    let mut records = pick(&read.records, lines, path, settings.skip_bad)?;
+    if args.observe.is_none() {
+        let options = ProbeOptions { seed: args.seed, ..ProbeOptions::default() };
+        records = data::probe_set::build_for(&records, &read.records, &[], &options)?.records;
+    }
     if !args.kinds.is_empty() {
         for record in &mut records {
             record.responses.retain(|(kind, _)| args.kinds.contains(kind));
@@ -196,15 +236,13 @@ fn observed(args: &Args, settings: &config::Data, tokenizer: &Tokenizer) -> Resu
     Ok(study::tokenize(settings, read.format, &records, tokenizer)?.0)
 }
 
-fn pick(records: &[data::Record], lines: &[usize], path: &Path) -> Result<Vec<data::Record>> {
-    let one = |&line: &usize| {
-        records.iter().find(|r| r.example == line).cloned().with_context(|| {
-            format!(
-                "{} has no usable record {line}; it has {}, numbered from 0",
-                path.display(),
-                records.len()
-            )
-        })
-    };
-    lines.iter().map(one).collect()
+/// The records of these numbers; with `skip_bad`, those that could not be read are left out.
+fn pick(records: &[data::Record], lines: &[usize], path: &Path, skip_bad: bool) -> Result<Vec<data::Record>> {
+    let found = |line: &usize| records.iter().find(|r| r.example == *line);
+    if let Some(line) = lines.iter().find(|line| found(line).is_none())
+        && !(skip_bad && lines.iter().any(|line| found(line).is_some()))
+    {
+        bail!("{} has no usable record {line}; it has {}, numbered from 0", path.display(), records.len())
+    }
+    Ok(lines.iter().filter_map(found).cloned().collect())
 }

@@ -1,12 +1,12 @@
+use super::{data_table, model};
 use crate::data::{self, HH_MARKER, Need, ReadOptions, Tokenizer};
 use crate::generate::{Prompt, Sampling, Stop, check, generate};
 use crate::model::Model;
 use crate::progress::Progress;
 use crate::record::JsonlWriter;
-use crate::{config, device, study};
-use anyhow::{Context, Result, bail};
+use crate::{device, study};
+use anyhow::{Result, bail};
 use serde::Serialize;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use std::time::Instant;
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long)]
+    #[arg(long, value_parser = model)]
     model: PathBuf,
     /// A prompt. Repeatable.
     #[arg(long)]
@@ -54,6 +54,9 @@ pub(super) struct Args {
     /// Seed of the draws. A prompt's draws depend on it and on the prompt's place in the file alone.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Override a key of a study's data table: `data.skip_bad=true`. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "data")]
+    set: Vec<String>,
     /// `cpu`, `cuda` or `cuda:N`.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -79,7 +82,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     if args.human {
         prompts.iter_mut().for_each(|(_, p)| *p = format!("{HUMAN} {p}{HH_MARKER}"));
     }
-    let model = Model::load(&args.model, study::dtype("f32")?, &device::open(&args.device)?)?;
+    let model = Model::load(&args.model, device::dtype("f32")?, &device::open(&args.device)?)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
     let mut texts: Vec<String> = args.stop.iter().map(|text| text.replace("\\n", "\n")).collect();
     texts.extend(args.human.then(|| HUMAN.to_owned()));
@@ -91,7 +94,10 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         top_p: args.top_p,
         seed: args.seed,
     };
-    let ids = prompts.iter().map(|(_, p)| tokenizer.encode(p)).collect::<Result<Vec<_>>>()?;
+    let mut ids = prompts.iter().map(|(_, p)| tokenizer.encode(p)).collect::<Result<Vec<_>>>()?;
+    if args.data.is_some() {
+        cut(&mut ids, &model, args.max_new_tokens, progress);
+    }
     let tokenized: Vec<Prompt> =
         prompts.iter().zip(&ids).map(|((stream, _), ids)| Prompt { ids, stream: *stream }).collect();
     check(&model, &tokenized, &sampling)?;
@@ -109,7 +115,11 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         let rows = rows.collect::<Result<Vec<_>>>()?;
         match &mut writer {
             Some(writer) => writer.write_all(&rows)?,
-            None => rows.iter().try_for_each(print)?,
+            None => {
+                for row in &rows {
+                    out!("{}", serde_json::to_string(row)?);
+                }
+            }
         }
         written += rows.len();
         if let Some(path) = &args.out {
@@ -120,18 +130,28 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     Ok(())
 }
 
+/// Keeps the ends of prompts that leave no room for an answer.
+fn cut(prompts: &mut [Vec<u32>], model: &Model, max_new_tokens: usize, progress: &Progress) {
+    let room = model.max_positions().saturating_sub(max_new_tokens);
+    let long: Vec<&mut Vec<u32>> = prompts.iter_mut().filter(|ids| room > 0 && ids.len() > room).collect();
+    if !long.is_empty() {
+        progress.say(&format!(
+            "{} prompts were cut to their last {room} tokens: the model reads {} and {max_new_tokens} are for the answer",
+            long.len(),
+            model.max_positions()
+        ));
+    }
+    long.into_iter().for_each(|ids| drop(ids.drain(..ids.len() - room)));
+}
+
 /// The prompts with their places, from 0.
 fn prompts(args: &Args, progress: &Progress) -> Result<Vec<(usize, String)>> {
     let Some(path) = &args.data else {
         return Ok(args.prompt.iter().take(args.limit.unwrap_or(usize::MAX)).cloned().enumerate().collect());
     };
-    let options = study::read_options(&config::Data::default(), &args.model)?;
-    let read = data::read(path, &ReadOptions { need: Need::Prompt, limit: args.limit, ..options })?;
+    let settings = data_table(&args.model, path, args.limit, &args.set)?;
+    let options = study::read_options(&settings, &args.model)?;
+    let read = data::read(path, &ReadOptions { need: Need::Prompt, limit: settings.limit, ..options })?;
     read.notes().iter().for_each(|note| progress.say(note));
     Ok(read.records.into_iter().map(|record| (record.example, record.prompt)).collect())
-}
-
-fn print(row: &Generated) -> Result<()> {
-    let line = serde_json::to_string(row)?;
-    writeln!(std::io::stdout().lock(), "{line}").context("writing to standard output")
 }

@@ -59,6 +59,6 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         members.push(own);
     }
     let comparison = report::compare(&format!("Published: {name}"), &members);
-    println!("{}", report::comparison_text(&comparison));
+    out!("{}", report::comparison_text(&comparison));
     args.html.as_ref().map_or(Ok(()), |path| report::write_comparison(path, &comparison))
 }

@@ -29,6 +29,6 @@ pub(super) fn run(args: &Args) -> Result<()> {
         format!("cannot create {}: choose a file that does not exist", args.file.display())
     })?;
     file.write_all(text.as_bytes()).with_context(|| format!("writing {}", args.file.display()))?;
-    println!("{}: edit it, then `ldyn run {}`", args.file.display(), args.file.display());
+    out!("{}: edit it, then `ldyn run {}`", args.file.display(), args.file.display());
     Ok(())
 }

@@ -1,3 +1,4 @@
+use super::{model, refuse_existing};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ProbeOptions, ReadOptions, Tokenizer};
 use crate::dynamics::kernel::{influence, stability};
@@ -13,11 +14,11 @@ use std::path::{Path, PathBuf};
 /// The empirical neural tangent kernel of a model, and whether it kept its order between checkpoints:
 /// ‖K‖_F by random vectors, influence, and the paper's proxies LBK and SignDelta beside them.
 ///
-/// Example: ldyn kernel --model runs/hh/base --model runs/hh/sft --model runs/hh/dpo --data probe_train.jsonl
+/// Example: ldyn kernel --model pythia-410m --model runs/hh/sft --model runs/hh/dpo --data probe_train.jsonl
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Model folder; repeat it for checkpoints of one run in their order.
-    #[arg(long, required = true)]
+    #[arg(long, required = true, value_parser = model)]
     model: Vec<PathBuf>,
     /// Records: each update learns a record's chosen response and all records' responses are observed.
     #[arg(long)]
@@ -56,12 +57,19 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     ensure!(args.updates > 0 && args.prompts > 0, "give at least one update and one observed prompt");
-    let mut writer = args.out.as_deref().map(JsonlWriter::create).transpose()?;
+    if let Some(path) = &args.out {
+        refuse_existing(path)?;
+    }
+    let mut writer = None;
     let mut checkpoints: Vec<Vec<Influence>> = Vec::new();
     for folder in &args.model {
         progress.say(&format!("{}: {} updates on {} prompts", folder.display(), args.updates, args.prompts));
         let rows = measure(args, folder)?;
-        if let Some(writer) = &mut writer {
+        if let Some(path) = &args.out {
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                None => writer.insert(JsonlWriter::create(path)?),
+            };
             for row in &rows {
                 let mut line = serde_json::to_value(row)?;
                 line["model"] = folder.display().to_string().into();
@@ -69,11 +77,11 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
             }
             writer.flush()?;
         }
-        println!("{}\n{}", folder.display(), table(&rows));
+        out!("{}\n{}", folder.display(), table(&rows));
         checkpoints.push(rows);
     }
     if checkpoints.len() > 1 {
-        println!(
+        out!(
             "Between checkpoints: Spearman's rank correlation over kinds, mean ± standard error over updates"
         );
         let mut lines = vec![
@@ -95,7 +103,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
                 format!("{:.3}", s.k_drift),
             ]);
         }
-        println!("{}", report::aligned(&lines, 2));
+        out!("{}", report::aligned(&lines, 2));
     }
     Ok(())
 }
@@ -106,7 +114,7 @@ fn measure(args: &Args, folder: &Path) -> Result<Vec<Influence>> {
     let settings = config::with_overrides(&settings, &args.set)?;
     let stage = &settings.stages[0];
     let loss = Loss::of(stage)?;
-    let model = Model::load(folder, study::dtype(&args.dtype)?, &device::open(&args.device)?)?;
+    let model = Model::load(folder, device::dtype(&args.dtype)?, &device::open(&args.device)?)?;
     let tokenizer = Tokenizer::load(folder, None)?;
     let need = if loss.of_pairs().is_some() { Need::Pair } else { Need::Chosen };
     let wanted = args.updates.max(args.prompts);

@@ -1,5 +1,11 @@
 //! The command line: one file a verb.
 
+/// Writes a line to standard output. A reader that has closed its end (`| head`) has seen enough: the work goes on.
+macro_rules! out {
+    ($($text:tt)*) => { crate::cli::print(format_args!($($text)*))? };
+}
+
+mod check;
 mod decompose;
 mod demo;
 mod generate;
@@ -16,11 +22,14 @@ mod train;
 mod triage;
 mod verify;
 
+use crate::config::{self, Study};
 use crate::interrupt::Interrupted;
 use crate::progress::Progress;
 use crate::study::Stopped;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 /// Finetune Pythia and Qwen models and watch what every step does to every kind of response.
 ///
@@ -43,6 +52,7 @@ pub struct Cli {
 enum Verb {
     Demo(demo::Args),
     Init(init::Args),
+    Check(check::Args),
     Run(run::Args),
     Study(study::Args),
     Train(train::Args),
@@ -56,6 +66,34 @@ enum Verb {
     ImportCurves(import_curves::Args),
     Selftest(selftest::Args),
     Verify(verify::Args),
+}
+
+/// The data table of a study file for one data file, with the command line's overrides.
+fn data_table(model: &Path, data: &Path, limit: Option<usize>, overrides: &[String]) -> Result<config::Data> {
+    let mut study = Study::one_stage("sft", Some(data), Path::new("none"))?;
+    study.model.path = Some(model.to_owned());
+    study.data.limit = limit;
+    Ok(config::with_overrides(&study, overrides)?.data)
+}
+
+/// Reads the name of a model: a folder, or a hub id that is in the cache.
+fn model(named: &str) -> Result<PathBuf> {
+    Ok(config::model_folder(Path::new(named)))
+}
+
+fn print(line: std::fmt::Arguments) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an output file that is there, before any work is done for it.
+fn refuse_existing(path: &Path) -> Result<()> {
+    ensure!(!path.exists(), "{} exists already: remove it or choose another output", path.display());
+    Ok(())
 }
 
 /// The exit status that an error calls for.
@@ -80,6 +118,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.verb {
         Verb::Demo(args) => demo::run(&args, &progress),
         Verb::Init(args) => init::run(&args),
+        Verb::Check(args) => check::run(&args, &progress),
         Verb::Run(args) => run::run(&args, &progress),
         Verb::Study(args) => study::run(&args, &progress),
         Verb::Train(args) => train::run(&args, &progress),

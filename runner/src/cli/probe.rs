@@ -1,4 +1,4 @@
-use crate::config::{self, Study};
+use super::{data_table, model};
 use crate::data::{self, ProbeOptions, ReadOptions, Tokenizer};
 use crate::model::Model;
 use crate::progress::Progress;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long)]
+    #[arg(long, value_parser = model)]
     model: PathBuf,
     /// Records with the responses to score: .jsonl, .jsonl.gz or .parquet.
     #[arg(long)]
@@ -48,12 +48,12 @@ pub(super) struct Args {
 const BATCH: usize = 64;
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
-    let settings = settings(args)?;
-    let model = Model::load(&args.model, study::dtype(&args.dtype)?, &device::open(&args.device)?)?;
+    let settings = data_table(&args.model, &args.data, args.limit, &args.set)?;
+    let model = Model::load(&args.model, device::dtype(&args.dtype)?, &device::open(&args.device)?)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
     let read = data::read(
         &args.data,
-        &ReadOptions { limit: args.limit, ..study::read_options(&settings, &args.model)? },
+        &ReadOptions { limit: settings.limit, ..study::read_options(&settings, &args.model)? },
     )?;
     let mut notes = read.notes();
     let mut records = read.records;
@@ -86,12 +86,4 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     }
     progress.say(&format!("{rows} rows written to {}", args.out.display()));
     Ok(())
-}
-
-/// The data table of a study file, with the command line's overrides.
-fn settings(args: &Args) -> Result<config::Data> {
-    let mut study = Study::one_stage("sft", Some(&args.data), &args.out)?;
-    study.model.path = Some(args.model.clone());
-    study.data.limit = args.limit;
-    Ok(config::with_overrides(&study, &args.set)?.data)
 }

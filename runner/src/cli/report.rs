@@ -28,12 +28,12 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     ensure!(args.html.is_none(), "--html is for several runs; one run's page is {}", report::HTML);
     let summary = report::write(run)?;
     if args.json {
-        println!("{}", report::json(&summary)?);
+        out!("{}", report::json(&summary)?);
     } else if args.markdown {
-        println!("{}", report::markdown(&summary));
+        out!("{}", report::markdown(&summary));
     } else {
-        println!("{}", report::terminal(&summary));
-        println!("report: {}", run.join(report::HTML).display());
+        out!("{}", report::terminal(&summary));
+        out!("report: {}", run.join(report::HTML).display());
     }
     Ok(())
 }
@@ -50,9 +50,9 @@ fn compare(args: &Args, progress: &Progress) -> Result<()> {
         progress.say(&format!("{}: unfinished, left out", arm.name));
     }
     if args.json {
-        println!("{}", report::comparison_json(&comparison)?);
+        out!("{}", report::comparison_json(&comparison)?);
     } else {
-        println!("{}", report::comparison_text(&comparison));
+        out!("{}", report::comparison_text(&comparison));
     }
     args.html.as_ref().map_or(Ok(()), |path| report::write_comparison(path, &comparison))
 }

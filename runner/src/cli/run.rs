@@ -53,7 +53,7 @@ pub(super) fn finish(study: &config::Study, resume: &Resume, progress: &Progress
     let stopped = study::run(study, &resume.begin(), &Interrupt::on_signals()?, progress)?;
     let folder = &study.output;
     let run = report::load(folder)?;
-    println!("{}", report::terminal(&report::summarise(&run)));
-    println!("report: {}", folder.join(report::HTML).display());
+    out!("{}", report::terminal(&report::summarise(&run)));
+    out!("report: {}", folder.join(report::HTML).display());
     stopped.map_or(Ok(()), |stopped| Err(stopped.into()))
 }

@@ -12,7 +12,7 @@ pub(super) fn run(_: &Args) -> Result<()> {
     for report in &reports {
         let verdict = if report.passed() { "ok  " } else { "FAIL" };
         let OpReport { op, case, check, error, tolerance } = report;
-        println!("{verdict} {op:12} {case:28} {check:34} {error:8.1e} (allowed {tolerance:.0e})");
+        out!("{verdict} {op:12} {case:28} {check:34} {error:8.1e} (allowed {tolerance:.0e})");
     }
     let failed = reports.iter().filter(|r| !r.passed()).count();
     if failed > 0 {
@@ -21,6 +21,6 @@ pub(super) fn run(_: &Args) -> Result<()> {
             reports.len()
         )
     }
-    println!("{} checks: gradients and tangents agree with finite differences", reports.len());
+    out!("{} checks: gradients and tangents agree with finite differences", reports.len());
     Ok(())
 }

@@ -1,8 +1,9 @@
-use crate::config::{self, Grid};
+use crate::config::{self, Grid, Study};
 use crate::grid::{self, COMPARISON, State};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::report;
+use crate::study::Inputs;
+use crate::{memory, plan, report};
 use anyhow::Result;
 use std::path::PathBuf;
 
@@ -17,7 +18,7 @@ pub(super) struct Args {
     /// Override a key of every arm's study: `a.b=value`. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Print what would run, and run nothing.
+    /// Print what would run, its steps, memory and time, and run nothing.
     #[arg(long)]
     dry_run: bool,
 }
@@ -25,17 +26,19 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let grid = config::load_grid(&args.grid, &args.set)?;
     if args.dry_run {
-        println!("{}", plan(&grid)?);
+        out!("{}", planned(&grid)?);
         return Ok(());
     }
-    println!("{}", report::comparison_text(&grid::run(&grid, &Interrupt::on_signals()?, progress)?));
-    println!("comparison: {}", grid.output.join(COMPARISON).display());
+    out!("{}", report::comparison_text(&grid::run(&grid, &Interrupt::on_signals()?, progress)?));
+    out!("comparison: {}", grid.output.join(COMPARISON).display());
     Ok(())
 }
 
 /// A line a run.
-fn plan(grid: &Grid) -> Result<String> {
-    let mut lines = vec![["arm", "seed", "state", "stages", "folder"].map(String::from).to_vec()];
+fn planned(grid: &Grid) -> Result<String> {
+    let heads = ["arm", "seed", "state", "stages", "steps", "memory", "time", "folder"];
+    let mut lines = vec![heads.map(String::from).to_vec()];
+    let mut unread = None;
     for cell in grid.cells()? {
         let state = match grid::state(&cell)? {
             State::Open => "to run",
@@ -43,13 +46,36 @@ fn plan(grid: &Grid) -> Result<String> {
             State::Done => "done",
         };
         let stages: Vec<&str> = cell.study.stages.iter().map(|s| s.name.as_str()).collect();
+        let takes = match takes(&cell.study) {
+            Ok(takes) => takes,
+            Err(error) => {
+                unread.get_or_insert(error);
+                ["–"; 3].map(String::from)
+            }
+        };
+        let [steps, memory, time] = takes;
         lines.push(vec![
             grid.arms[cell.arm].name.clone(),
             cell.seed.to_string(),
             state.into(),
             stages.join(" → "),
+            steps,
+            memory,
+            time,
             cell.study.output.display().to_string(),
         ]);
     }
-    Ok(report::aligned(&lines, 5))
+    let note = unread.map(|error| format!("\nnot all can be read yet: {error:#}"));
+    Ok(report::aligned(&lines, 8) + &note.unwrap_or_default())
+}
+
+/// Steps, memory and time of a study.
+fn takes(study: &Study) -> Result<[String; 3]> {
+    let plan = plan::plan(study, &Inputs::read(study)?)?;
+    let memory = plan.stages.iter().map(|stage| stage.memory.total()).max().unwrap_or(0);
+    Ok([
+        plan.stages.iter().map(|stage| stage.steps).sum::<usize>().to_string(),
+        memory::text(memory),
+        report::duration(plan.seconds(study)?),
+    ])
 }

@@ -1,3 +1,4 @@
+use super::model;
 use crate::config::{self, Study};
 use crate::progress::Progress;
 use anyhow::Result;
@@ -11,7 +12,7 @@ pub(super) struct Args {
     /// `sft`, or a preference loss such as dpo, ipo, simpo, orpo; an unknown name is answered with all.
     objective: String,
     /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long)]
+    #[arg(long, value_parser = model)]
     model: PathBuf,
     /// Training data: .jsonl, .jsonl.gz or .parquet.
     #[arg(long)]

@@ -1,3 +1,4 @@
+use super::{model, refuse_existing};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ReadOptions, Record, Tokenizer};
 use crate::dynamics::triage::{SCORES, explain, triage};
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long)]
+    #[arg(long, value_parser = model)]
     model: PathBuf,
     /// Preference pairs: .jsonl, .jsonl.gz or .parquet.
     #[arg(long)]
@@ -41,7 +42,7 @@ pub(super) struct Args {
     filtered: Option<PathBuf>,
     /// Check the scores: train a copy this many steps on one half of the pairs and compare with what
     /// happens to y⁺ of the other half, which alone is scored then.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "filtered")]
     check_steps: Option<usize>,
     /// Override any key of a study file; the stage is `stages.0`. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -66,8 +67,8 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     if let Some(keep) = args.keep {
         ensure!((0.0..=1.0).contains(&keep), "--keep {keep}: expected a share between 0 and 1");
     }
-    if let Some(path) = &args.filtered {
-        ensure!(!path.exists(), "{} exists already: remove it or choose another output", path.display());
+    for path in [Some(&args.out), args.filtered.as_ref()].into_iter().flatten() {
+        refuse_existing(path)?;
     }
     let mut study = Study::one_stage(&args.objective, Some(&args.data), Path::new("none"))?;
     study.model.path = Some(args.model.clone());
@@ -75,10 +76,13 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let stage = &study.stages[0];
     let loss = Loss::of(stage)?;
     ensure!(loss.of_pairs().is_some(), "triage needs a preference loss, `{}` has no pairs", args.objective);
-    let model = Model::load(&args.model, study::dtype(&args.dtype)?, &device::open(&args.device)?)?;
+    let model = Model::load(&args.model, device::dtype(&args.dtype)?, &device::open(&args.device)?)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
-    let options =
-        ReadOptions { need: Need::Pair, limit: args.limit, ..study::read_options(&study.data, &args.model)? };
+    let options = ReadOptions {
+        need: Need::Pair,
+        limit: args.limit.or(study.data.limit),
+        ..study::read_options(&study.data, &args.model)?
+    };
     let read = data::read(&args.data, &options)?;
     read.notes().iter().for_each(|note| progress.say(note));
     let (records, _) = study::tokenize(&study.data, read.format, &read.records, &tokenizer)?;
@@ -118,20 +122,20 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
 
     if let Some(steps) = args.check_steps {
         let after = after_training(&model, &study, &loss, &trained, &scored, steps, args.seed)?;
-        println!("{}", check(&rows, &after, steps, args.seed));
+        out!("{}", check(&rows, &after, steps, args.seed));
     }
     rows.sort_by(|a, b| a.data_chosen.total_cmp(&b.data_chosen));
     let falling = rows.iter().filter(|r| r.data_chosen < 0.0).count();
-    println!("{} pairs; y⁺ of {falling} is predicted to fall. The first {SHOWN} of the ranking:", rows.len());
+    out!("{} pairs; y⁺ of {falling} is predicted to fall. The first {SHOWN} of the ranking:", rows.len());
     for row in rows.iter().take(SHOWN) {
-        println!("  record {}: {}", row.example, explain(row));
+        out!("  record {}: {}", row.example, explain(row));
     }
     if let (Some(keep), Some(path)) = (args.keep, &args.filtered) {
         let kept = (rows.len() as f64 * keep).round() as usize;
         let mut lines: Vec<usize> = rows.iter().rev().take(kept).map(|r| r.example).collect();
         lines.sort_unstable();
         write_kept(path, &read.records, &lines)?;
-        println!("{kept} pairs written to {}", path.display());
+        out!("{kept} pairs written to {}", path.display());
     }
     Ok(())
 }
@@ -173,7 +177,8 @@ fn after_training(
 ) -> Result<Vec<f64>> {
     let mut stage = study.stages[0].clone();
     stage.max_steps = Some(steps);
-    stage.epochs = (steps * stage.batch_size) as f64 / trained.len() as f64 + 1.0;
+    let examples = steps * stage.batch_size * stage.gradient_accumulation_steps;
+    stage.epochs = examples as f64 / trained.len() as f64 + 1.0;
     let copy = model.copy()?;
     train::train(&copy, &stage, loss, trained, seed, 0, &mut Silent)?;
     let items: Vec<score::Item> = held_out.iter().map(Example::item).collect();

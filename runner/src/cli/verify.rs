@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let only = args.only.clone();
         let found = verify(&Request { cases: args.cases, vocab, seed: args.seed, fault, only })?;
         if args.json {
-            println!("{}", serde_json::to_string(&found)?);
+            out!("{}", serde_json::to_string(&found)?);
         } else {
             print!("{}", text(&found));
         }

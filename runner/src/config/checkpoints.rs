@@ -24,7 +24,8 @@ impl Default for Checkpoints {
 
 /// What does not decide a run's numbers: where things lie, of which the content is compared instead, and
 /// what is kept.
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
+    "memory_check",
     "output",
     "cache",
     "checkpoints",

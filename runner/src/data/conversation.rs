@@ -12,13 +12,13 @@ type Answer = (String, Vec<Value>);
 ///
 /// `chosen` and `rejected` are either answers to `prompt`, or whole conversations whose common leading
 /// messages are the prompt. Each response is what the template writes after the prompt's text (with its
-/// generation prompt), up to the template's end-of-turn mark.
+/// generation prompt), without the template's closing end-of-sequence token.
 pub(super) fn read(row: &mut Row, template: Option<&ChatTemplate>) -> Result<Parts, Fault> {
     let template = template.ok_or_else(|| {
         Fault::new(
             "conversational data needs a chat template",
             ": none in the model folder (`chat_template.jinja`, or `chat_template` in `tokenizer_config.json`); \
-             use a chat model's folder, the `hh` template, or data with plain strings",
+             use a chat model's folder, set data.chat_template (`hh`, or a file), or give data with plain strings",
         )
     })?;
     let (prompt, answers) = split(row)?;
@@ -61,9 +61,18 @@ fn render(template: &ChatTemplate, prompt: &[Value], answers: &[Answer]) -> Resu
     }
     let responses = whole
         .into_iter()
-        .map(|(kind, text, blank)| (kind.clone(), if blank { String::new() } else { text[end..].to_owned() }))
+        .map(|(kind, text, blank)| {
+            let response = if blank { "" } else { without_end(&text[end..], template.eos_token()) };
+            (kind.clone(), response.to_owned())
+        })
         .collect();
     Ok((opened[..end].to_owned(), responses))
+}
+
+/// A response without the end of sequence that the template closes it with, and the space behind: every response
+/// gets one end of its own when it is tokenised.
+fn without_end<'a>(response: &'a str, eos: Option<&str>) -> &'a str {
+    eos.and_then(|eos| response.trim_end().strip_suffix(eos)).unwrap_or(response)
 }
 
 /// Prompt messages, and the messages of each response.
@@ -183,7 +192,7 @@ mod tests {
     fn the_same_pair_is_read_from_every_conversational_layout() {
         let expected = (
             "<s>user\nQ<e>\n<s>assistant\n".to_owned(),
-            vec![("chosen".into(), "yes<e>\n".into()), ("rejected".into(), "no<e>\n".into())],
+            vec![("chosen".into(), "yes".into()), ("rejected".into(), "no".into())],
         );
         for row in [
             json!({"prompt": [user("Q")], "chosen": [assistant("yes")], "rejected": [assistant("no")]}),
@@ -200,7 +209,7 @@ mod tests {
         let talk = json!({"messages": [user("a"), assistant("b"), user("c"), assistant("d")]});
         let (prompt, responses) = parse(talk).unwrap();
         assert!(prompt.ends_with("c<e>\n<s>assistant\n"), "{prompt}");
-        assert_eq!(responses, [("chosen".to_owned(), "d<e>\n".to_owned())]);
+        assert_eq!(responses, [("chosen".to_owned(), "d".to_owned())]);
         // Two equal conversations still have their last turn as the response.
         let same = json!({"chosen": [user("a"), assistant("b")], "rejected": [user("a"), assistant("b")]});
         assert_eq!(parse(same).unwrap().1.len(), 2);

@@ -60,6 +60,21 @@ pub struct ProbeSet {
 /// # Errors
 /// No training records, or `prompts` or `donors` of 0.
 pub fn build(train: &[Record], held_out: &[Record], options: &ProbeOptions) -> Result<ProbeSet> {
+    let selected: Vec<Record> =
+        selection(train.len(), options).into_iter().map(|i| train[i].clone()).collect();
+    build_for(&selected, train, held_out, options)
+}
+
+/// [`build`] for records that were selected from the training set already.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_for(
+    selected: &[Record],
+    train: &[Record],
+    held_out: &[Record],
+    options: &ProbeOptions,
+) -> Result<ProbeSet> {
     if train.is_empty() || options.prompts == Some(0) || options.donors == Some(0) {
         bail!(
             "a probe set needs records, prompts and donors: found {} records, prompts {:?}, donors {:?}",
@@ -71,10 +86,8 @@ pub fn build(train: &[Record], held_out: &[Record], options: &ProbeOptions) -> R
     let donors = &train[..options.donors.unwrap_or(train.len()).min(train.len())];
     let known: HashSet<&str> = train.iter().map(|r| r.prompt.as_str()).collect();
     let outside: Vec<&Record> = held_out.iter().filter(|r| !known.contains(r.prompt.as_str())).collect();
-    let records: Vec<Record> = selection(train.len(), options)
-        .into_iter()
-        .map(|i| with_built_kinds(&train[i], donors, &outside, options))
-        .collect();
+    let records: Vec<Record> =
+        selected.iter().map(|record| with_built_kinds(record, donors, &outside, options)).collect();
     let mut notes = missing(&records);
     if outside.len() < held_out.len() {
         notes.push(format!(

@@ -59,10 +59,24 @@ impl ChatTemplate {
             Err(e) => return Err(e).with_context(|| format!("cannot read {}", file.display())),
         };
         let Some(source) = source else { return Ok(None) };
-        let token = |name| folder::special_token(&config, name);
-        Self::new(&source, token("bos_token"), token("eos_token"))
-            .map(Some)
-            .with_context(|| format!("in {}", folder.display()))
+        Self::with_tokens(&source, &config).map(Some).with_context(|| format!("in {}", folder.display()))
+    }
+
+    /// The template in a file of its own, with the special tokens of a model folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a broken template.
+    pub fn read(file: &Path, folder: &Path) -> Result<Self> {
+        let source = std::fs::read_to_string(file).with_context(|| {
+            format!("cannot read the chat template {}: give `hh` or a file", file.display())
+        })?;
+        let config = folder::json(folder, folder::TOKENIZER_CONFIG)?.unwrap_or_default();
+        Self::with_tokens(&source, &config).with_context(|| format!("in {}", file.display()))
+    }
+
+    fn with_tokens(source: &str, config: &Value) -> Result<Self> {
+        let token = |name| folder::special_token(config, name);
+        Self::new(source, token("bos_token"), token("eos_token"))
     }
 
     /// The layout of Anthropic's HH data, for base models that have no template:

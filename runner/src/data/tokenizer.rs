@@ -169,7 +169,8 @@ fn find_eos(folder: &Path, inner: &tokenizers::Tokenizer) -> Result<(String, Eos
         Some(token) => Ok(("the usual names".to_owned(), Eos::Token(token.to_owned()))),
         None => bail!(
             "{} names no end-of-sequence token (`eos_token` in {TOKENIZER_CONFIG}, `eos_token_id` in \
-             generation_config.json or config.json), and the vocabulary has none of {KNOWN_EOS:?}: set `eos_token`",
+             generation_config.json or config.json), and the vocabulary has none of {KNOWN_EOS:?}: \
+             add `\"eos_token\": \"…\"` to {TOKENIZER_CONFIG}",
             folder.display()
         ),
     }

@@ -9,7 +9,7 @@ use crate::data::TokenizedRecord;
 use crate::model::Model;
 use crate::probe::When;
 use crate::record::GaugeRow;
-use crate::score::Item;
+use crate::score::{Item, NotFinite};
 use crate::train::displacement;
 use anyhow::Result;
 
@@ -67,6 +67,16 @@ impl<'a> Gauge<'a> {
         for (i, record) in self.records.iter().enumerate() {
             for (j, (kind, _)) in record.responses.iter().enumerate() {
                 let sum = |values: &PerToken<f64>| values[i][j].iter().sum::<f64>();
+                let measured = sum(&logps) - sum(&self.logps);
+                if !measured.is_finite() {
+                    return Err(NotFinite(format!(
+                        "example {}, kind `{kind}`: log π is {} after step {}",
+                        record.example,
+                        sum(&logps),
+                        when.step
+                    ))
+                    .into());
+                }
                 rows.push(GaugeRow {
                     stage: when.stage.clone(),
                     from_step: self.start_step,
@@ -75,7 +85,7 @@ impl<'a> Gauge<'a> {
                     example: record.example,
                     kind: kind.clone(),
                     predicted: predicted[i][j].iter().map(|along| along[0]).sum(),
-                    measured: sum(&logps) - sum(&self.logps),
+                    measured,
                 });
             }
         }

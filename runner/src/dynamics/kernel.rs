@@ -60,7 +60,8 @@ pub fn influence(
                 influence: sum(|t| t.label),
                 a_norm: a_sq.sqrt(),
                 g_norm: g_sq.sqrt(),
-                lbk: sum(|t| t.log_pi_sq) / (a_sq * g_sq),
+                // A residual of 0 moves nothing.
+                lbk: if g_sq == 0.0 { 0.0 } else { sum(|t| t.log_pi_sq) / (a_sq * g_sq) },
                 sign_delta: sum(|t| t.mean) / tokens.len() as f64,
                 ..Influence::default()
             });

@@ -72,7 +72,12 @@ impl ModelConfig {
     /// # Errors
     /// A missing or broken file, or a setting that is not supported, by name.
     pub fn load(folder: &Path) -> Result<Self> {
-        ensure!(folder.is_dir(), "there is no model folder {}: check the path", folder.display());
+        ensure!(
+            folder.is_dir(),
+            "there is no model folder {}, nor a model of that name in the Hugging Face cache: check the path, or fetch it with \
+             `hf download`",
+            folder.display()
+        );
         Self::read(&folder.join(CONFIG))
     }
 

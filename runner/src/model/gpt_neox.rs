@@ -50,6 +50,13 @@ pub fn hidden<V: Value>(
     model.layer_norm("final_layer_norm", eps, &x)
 }
 
+/// Numbers that a row leaves behind in one layer: two norms, the fused projection and the attention with its
+/// output, both sides of the activation, the MLP's output and the two sums.
+pub(super) fn kept_per_row(config: &ModelConfig) -> usize {
+    let (d, inner) = (config.hidden_size, config.intermediate_size);
+    2 * d + 3 * d + 2 * d + 2 * inner + d + 2 * d
+}
+
 /// Every parameter, from the embedding to the head.
 pub(super) fn parameters(config: &ModelConfig, switches: GptNeoX) -> Parameters {
     let (d, inner) = (config.hidden_size, config.intermediate_size);

@@ -143,7 +143,7 @@ impl Model {
 
     /// Number of weights.
     pub fn n_parameters(&self) -> usize {
-        self.params.values().map(|var| var.elem_count()).sum()
+        self.config.n_parameters()
     }
 
     /// Number of token ids V, which may exceed the tokenizer's.
@@ -168,14 +168,7 @@ impl Model {
 
     /// The model in words, such as `gpt_neox, 6 layers, hidden 128, 14.1 M parameters`.
     pub fn describe(&self) -> String {
-        let n = self.n_parameters() as f64;
-        let (n, unit) = match n {
-            n if n < 1e6 => (n / 1e3, "k"),
-            n if n < 1e9 => (n / 1e6, "M"),
-            n => (n / 1e9, "G"),
-        };
-        let c = &self.config;
-        format!("{}, {} layers, hidden {}, {n:.1} {unit} parameters", c.model_type(), c.layers, c.hidden_size)
+        self.config.describe()
     }
 
     /// Hidden rows `[N, d]` after the last norm, with the graph for a backward pass.
@@ -310,6 +303,33 @@ impl Model {
 }
 
 impl ModelConfig {
+    /// Number of weights; a tied head is the embedding and counts once.
+    pub fn n_parameters(&self) -> usize {
+        self.parameters().0.iter().map(|p| p.shape.iter().product::<usize>()).sum()
+    }
+
+    /// The model in words, such as `gpt_neox, 6 layers, hidden 128, 14.1 M parameters`.
+    pub fn describe(&self) -> String {
+        let n = self.n_parameters() as f64;
+        let (n, unit) = match n {
+            n if n < 1e6 => (n / 1e3, "k"),
+            n if n < 1e9 => (n / 1e6, "M"),
+            n => (n / 1e9, "G"),
+        };
+        let (family, layers, d) = (self.model_type(), self.layers, self.hidden_size);
+        format!("{family}, {layers} layers, hidden {d}, {n:.1} {unit} parameters")
+    }
+
+    /// Numbers that a row leaves in memory between the forward pass and the backward.
+    pub fn kept_per_row(&self) -> usize {
+        let block = match self.architecture {
+            Architecture::GptNeoX(_) => gpt_neox::kept_per_row(self),
+            Architecture::Qwen2 => qwen2::kept_per_row(self),
+        };
+        // Beside the blocks: the embedded row and the last norm.
+        self.layers * block + 2 * self.hidden_size
+    }
+
     /// Every parameter, from the embedding to the head.
     fn parameters(&self) -> Parameters {
         match self.architecture {

@@ -41,6 +41,15 @@ pub fn hidden<V: Value>(
     model.rms_norm("norm", eps, &x)
 }
 
+/// Numbers that a row leaves behind in one layer: two norms, queries, keys and values apart and together, the
+/// attention with its output, gate (both sides of its activation), up and their product, the MLP's output and the two sums.
+pub(super) fn kept_per_row(config: &ModelConfig) -> usize {
+    let (d, inner) = (config.hidden_size, config.intermediate_size);
+    let queries = config.attention.heads * config.attention.head_dim;
+    let keys = config.attention.kv_heads * config.attention.head_dim;
+    2 * d + 2 * (queries + 2 * keys) + queries + d + 4 * inner + d + 2 * d
+}
+
 /// Every parameter, from the embedding to the head.
 pub(super) fn parameters(config: &ModelConfig) -> Parameters {
     let (d, inner) = (config.hidden_size, config.intermediate_size);

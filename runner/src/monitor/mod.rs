@@ -137,7 +137,7 @@ impl<'a> Monitor<'a> {
 
     /// The alarm of a stage that ended because a number was not finite.
     pub fn not_finite(&mut self, at: Moment, what: &str) -> AlarmRow {
-        let number = plain(what, at.step as f64, "steps");
+        let number = plain(format!("{what}, after step"), at.step as f64, "");
         self.row(Rule::NotFinite, at, Found { since: at, kind: None, numbers: vec![number] })
     }
 

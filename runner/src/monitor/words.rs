@@ -21,8 +21,8 @@ pub fn statement(rule: Rule, limits: &Limits) -> String {
              grown; each by {z} standard errors over prompts."
         ),
         Rule::RewardsFall => format!(
-            "In three steps in a row the pairs' mean log π(y⁺) lies below the reference by more than {} of its \
-             level.",
+            "In three steps in a row the pairs' mean log-ratio of y⁺ to the reference lies below the first step's by \
+             more than {} of the level of log π(y⁺).",
             percent(limits.reward_fall)
         ),
         Rule::UnsureOfEverything => format!(

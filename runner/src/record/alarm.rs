@@ -138,7 +138,9 @@ impl AlarmRow {
 impl Number {
     /// Name, value, standard error and unit.
     pub fn words(&self) -> String {
-        let minus = |x: f64| format!("{x:.3}").replace('-', "−");
+        // Counts are whole.
+        let whole = self.se.is_none() && self.value.fract() == 0.0 && self.value.abs() < 1e9;
+        let minus = |x: f64| if whole { x.to_string() } else { format!("{x:.3}") }.replace('-', "−");
         let error = self.se.map_or(String::new(), |se| format!(" ± {}", minus(se)));
         let gap = if self.unit.is_empty() { "" } else { " " };
         format!("{} {}{error}{gap}{}", self.what, minus(self.value), self.unit)

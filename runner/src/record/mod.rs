@@ -27,7 +27,7 @@ pub use dynamics::{
 };
 pub use journal::{Journal, Lengths, check_lengths, emptied};
 
-use crate::files;
+use crate::{files, memory};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs::{File, OpenOptions};
@@ -70,6 +70,9 @@ pub struct Manifest {
     pub threads: usize,
     /// Device and number type, such as `cpu f32`.
     pub device: String,
+    /// The most bytes of main memory in use at once, so far; absent where the system does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
     /// The model in words, such as `gpt_neox, 6 layers, hidden 128, 14.1 M parameters`.
     pub model: String,
     /// Number of parameters.
@@ -90,6 +93,15 @@ pub struct Manifest {
     pub notes: Vec<String>,
 }
 
+impl Manifest {
+    /// What it ran on, in words.
+    pub fn machine(&self) -> String {
+        let threads = if self.threads == 1 { "1 thread".into() } else { format!("{} threads", self.threads) };
+        let peak = self.peak_memory.map(|bytes| format!(", at most {} of memory", memory::text(bytes)));
+        format!("{}, {threads}{}", self.device, peak.unwrap_or_default())
+    }
+}
+
 /// Hashes that tie records to their inputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hashes {
@@ -108,6 +120,9 @@ pub struct StageInfo {
     pub name: String,
     /// Objective, such as `pretrain`, `sft`, `dpo`, `ipo`.
     pub objective: String,
+    /// The kinds of response that it trains on; empty for plain text.
+    #[serde(default)]
+    pub targets: Vec<String>,
     /// The objective's settings in words, with its reduction and length convention.
     pub summary: String,
     /// Optimiser steps planned.
@@ -126,6 +141,11 @@ pub struct StageInfo {
 }
 
 impl StageInfo {
+    /// Whether it is SFT on y⁺ and nothing else; records from before targets were kept say so by their silence.
+    pub fn trains_chosen(&self) -> bool {
+        self.objective == "sft" && (self.targets.is_empty() || self.targets == ["chosen"])
+    }
+
     /// Whether it has come to its end, or an alarm has stopped it.
     pub fn is_over(&self) -> bool {
         self.finished || self.stopped_by.is_some()

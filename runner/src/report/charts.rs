@@ -1,5 +1,6 @@
 //! Which charts a report shows, and what their captions say.
 
+use super::answers::{AnswerPoint, Answers};
 use super::curves::{CONTEXTS, Curve};
 use super::quantity::{Measure, Quantity};
 use super::summary::{Stage, Summary};
@@ -57,6 +58,7 @@ pub fn figures(summary: &Summary) -> Result<Vec<Figure>> {
         greedy(summary),
         ledger(summary),
         shape(summary),
+        answers(summary),
         training(summary),
         accumulated(summary),
     ];
@@ -308,6 +310,42 @@ fn shape(summary: &Summary) -> Plan {
         prompts(curves_of(summary, &quantities))
     );
     Plan { id: "shape", title: "Peakiness of the distribution", caption, charts }
+}
+
+fn answers(summary: &Summary) -> Plan {
+    type Share = fn(&AnswerPoint) -> f64;
+    const SHARES: [(&str, Share); 3] = [
+        ("repeated", |p: &AnswerPoint| p.repetition),
+        ("distinct", |p: &AnswerPoint| p.distinct),
+        ("looped", |p: &AnswerPoint| p.looped),
+    ];
+    let chart = |stage: &Answers| {
+        let line = |(i, (label, share)): (usize, &(&str, Share))| {
+            let sample = |p: &AnswerPoint| Sample { x: p.examples_seen as f64, y: share(p), band: 0.0 };
+            let piece = stage.points.iter().map(sample).collect();
+            Line { label: (*label).into(), style: plain(i), pieces: vec![piece] }
+        };
+        Chart {
+            title: format!("Stage {}", stage.stage),
+            x_label: "examples seen in the stage".into(),
+            y_label: "share".into(),
+            lines: SHARES.iter().enumerate().map(line).collect(),
+            zero: true,
+            size: SMALL,
+            ..Chart::default()
+        }
+    };
+    let n = summary.answers.iter().flat_map(|a| &a.points).map(|p| p.n).max().unwrap_or(0);
+    Plan {
+        id: "answers",
+        title: "Greedy answers",
+        caption: format!(
+            "Greedy answers to the first n = {n} probed prompts at every probe, means over answers. Repeated: 4-grams that \
+             occurred before. Distinct: bigrams that differ from one another. Looped: the longest stretch that \
+             repeats itself. All as shares of the answer; the answers are in answers.jsonl."
+        ),
+        charts: summary.answers.iter().map(chart).collect(),
+    }
 }
 
 /// Training metrics that share a chart.

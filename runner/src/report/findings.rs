@@ -1,8 +1,10 @@
 //! The paper's findings checked against a run's records, each with a verdict.
 
+use super::answers::{Answers, REPEAT_MORE};
 use super::claims::{Check, Stages};
 use super::observations::Observations;
-use super::rules::{BEYOND, Over, RULES, Rule, Scope};
+use super::rules::{BEYOND, Over, RULES, Rule, Scope, is_preference};
+use crate::statistics::MIN_PROMPTS;
 use serde::Serialize;
 
 /// What a finding came to in this run.
@@ -56,7 +58,7 @@ pub struct Finding {
 }
 
 /// Checks every finding in every stage that it speaks of.
-pub fn findings(observations: &Observations) -> Vec<Finding> {
+pub fn findings(observations: &Observations, answers: &[Answers]) -> Vec<Finding> {
     let stages = &observations.stages;
     let mut out = Vec::new();
     for rule in RULES {
@@ -65,15 +67,46 @@ pub fn findings(observations: &Observations) -> Vec<Finding> {
             out.push(rule.absent());
         }
         for i in fits {
-            let sft = stages[..i].iter().rev().find(|s| s.info.objective == "sft");
+            let sft = stages[..i].iter().rev().find(|s| s.info.trains_chosen());
             out.push(rule.check(observations, Stages { stage: &stages[i], sft }));
         }
     }
+    out.extend(repeaters(observations, answers));
     out.extend(BEYOND.iter().map(|&(id, source, statement, needs)| {
         let reason = format!("needs {needs}");
         Finding::new(id, source, statement, String::new()).unmeasured(reason)
     }));
     out
+}
+
+/// Whether greedy answers come to repeat themselves, in every stage that trains on preferences.
+fn repeaters(observations: &Observations, answers: &[Answers]) -> Vec<Finding> {
+    let new = || {
+        let statement = "Generated answers repeat themselves more after long preference training.";
+        Finding::new("repeat-1", "§4.2, Fig. 23", statement, format!("{REPEAT_MORE}."))
+    };
+    let stages = observations.stages.iter().filter(|stage| is_preference(&stage.info.objective));
+    let found: Vec<Finding> = stages
+        .map(|stage| {
+            let own = answers.iter().find(|a| a.stage == stage.info.name);
+            let mut finding = new();
+            finding.stage = Some(stage.info.name.clone());
+            finding.so_far = !stage.info.finished;
+            match own.and_then(Answers::repeat_more) {
+                Some(check) => {
+                    finding.checks.push(check);
+                    finding.decide()
+                }
+                None => finding.unmeasured(format!(
+                    "needs greedy answers to {MIN_PROMPTS} prompts or more at two probes ([monitor] answers)"
+                )),
+            }
+        })
+        .collect();
+    if found.is_empty() {
+        return vec![new().unmeasured("the run has no stage that trains on preferences".into())];
+    }
+    found
 }
 
 impl Rule {
@@ -84,7 +117,7 @@ impl Rule {
     fn absent(&self) -> Finding {
         let reason = match self.scope {
             Scope::First => "the run has no probe",
-            Scope::Sft => "the run has no SFT stage",
+            Scope::Sft => "the run has no SFT stage on y⁺ alone",
             Scope::Preference => "the run has no stage that trains on preferences",
         };
         self.finding().unmeasured(reason.into())

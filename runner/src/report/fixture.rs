@@ -93,6 +93,7 @@ impl Fixture {
         let stage = |objective: &str, summary: &str| StageInfo {
             name: objective.into(),
             objective: objective.into(),
+            targets: Vec::new(),
             summary: summary.into(),
             steps: STEPS,
             finished: true,
@@ -107,6 +108,7 @@ impl Fixture {
             title: "A synthetic run".into(),
             seed: 7,
             threads: 2,
+            peak_memory: Some(3 << 29),
             device: "cpu f32".into(),
             model: "gpt_neox, 6 layers, hidden 128".into(),
             parameters: 14_067_712,
@@ -260,6 +262,7 @@ impl Fixture {
     pub fn run(&self) -> Run {
         let missing = Vec::new();
         Run {
+            answers: Vec::new(),
             manifest: self.manifest.clone(),
             metrics: self.steps(),
             probes: self.rows(),

@@ -47,6 +47,7 @@ pub fn html(summary: &Summary) -> Result<String> {
     let figures = figures(summary)?;
     let values = context! {
         run => Value::from(Serde(&summary.run)),
+        machine => summary.run.machine(),
         remarks => Value::from(Serde(&summary.remarks)),
         conventions => summary.conventions.as_str(),
         kinds => Value::from(Serde(&summary.kinds)),

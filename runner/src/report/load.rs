@@ -1,6 +1,6 @@
 //! Reading a run folder, whole, half-finished or killed.
 
-use crate::record::{self, AlarmRow, GaugeRow, Manifest, Metrics, ProbeRow};
+use crate::record::{self, AlarmRow, AnswerRow, GaugeRow, Manifest, Metrics, ProbeRow};
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -16,6 +16,8 @@ pub struct Run {
     pub probes: Vec<ProbeRow>,
     /// Predicted and measured changes; empty where the run did not compare them.
     pub gauge: Vec<GaugeRow>,
+    /// Greedy answers; empty where the run had no monitor, or asked for none.
+    pub answers: Vec<AnswerRow>,
     /// Alarms of the monitor in file order; empty where there was none, or no monitor.
     pub alarms: Vec<AlarmRow>,
     /// Files that were expected and are absent or empty, one sentence each.
@@ -34,8 +36,9 @@ pub fn load(run: &Path) -> Result<Run> {
     let metrics = rows(run, record::METRICS, "no training curve can be shown", &mut missing)?;
     let probes = rows(run, record::PROBES, "no response kind can be followed", &mut missing)?;
     let gauge = optional(&run.join(record::GAUGE))?;
+    let answers = optional(&run.join(record::ANSWERS))?;
     let alarms = optional(&run.join(record::ALARMS))?;
-    Ok(Run { manifest, metrics, probes, gauge, alarms, missing })
+    Ok(Run { manifest, metrics, probes, gauge, answers, alarms, missing })
 }
 
 fn rows<T: DeserializeOwned>(

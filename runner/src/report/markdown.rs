@@ -10,12 +10,11 @@ pub fn markdown(summary: &Summary) -> String {
     let run = &summary.run;
     let mut out = format!("# {}\n\n", plain(&run.title));
     out += &format!(
-        "{}. {} parameters, V = {}, {}, {} threads, seed {}. {} training examples, {} probe prompts. ldyn {}.\n\n",
+        "{}. {} parameters, V = {}, {}, seed {}. {} training examples, {} probe prompts. ldyn {}.\n\n",
         plain(&run.model),
         count(run.parameters),
         count(run.vocab_size),
-        plain(&run.device),
-        run.threads,
+        plain(&run.machine()),
         run.seed,
         count(run.train_examples),
         count(run.probe_prompts),

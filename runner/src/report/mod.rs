@@ -26,6 +26,7 @@
 //! Kind of truth: everything here is *measured*, that is, of one run. Standard
 //! errors are over prompts; they say nothing about other seeds.
 
+mod answers;
 mod charts;
 mod claims;
 mod comparison;
@@ -52,6 +53,7 @@ mod words;
 mod write;
 
 pub use crate::statistics::{Estimate, MIN_PROMPTS};
+pub use answers::{AnswerPoint, Answers};
 pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
 pub use comparison::{
     Arm, ArmCurves, CONFIDENCE, Comparison, Member, Number, Reading, Row as ComparisonRow, Tally, compare,
@@ -67,7 +69,7 @@ pub use markdown::markdown;
 pub use published::{Published, published};
 pub use summary::{Kind, REPORT_SCHEMA, Stage, Summary, json, summarise};
 pub use table::{aligned, terminal};
-pub use text::with_error;
+pub use text::{duration, with_error};
 pub use write::{HTML, JSON, MARKDOWN, write, write_comparison};
 
 #[cfg(test)]

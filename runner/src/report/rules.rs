@@ -11,7 +11,7 @@ use super::text::symbol;
 pub enum Scope {
     /// The first probed stage, whatever it trains.
     First,
-    /// Stages with objective `sft`.
+    /// Stages with objective `sft` that train on y⁺ and nothing else: on another kind the roles change.
     Sft,
     /// Stages that train on preferences.
     Preference,
@@ -305,12 +305,6 @@ pub const BEYOND: &[(&str, &str, &str, &str)] = &[
         "With on-policy y⁻, other responses lose less per step than with off-policy y⁻.",
         "an on-policy run beside an off-policy one",
     ),
-    (
-        "repeat-1",
-        "§4.2, Fig. 23",
-        "Generated answers repeat themselves more after long preference training.",
-        "generated answers",
-    ),
 ];
 
 /// Identifiers of the findings that one run can show.
@@ -330,7 +324,7 @@ impl Rule {
         let objective = stages[i].info.objective.as_str();
         match self.scope {
             Scope::First => stages.iter().position(|s| !s.points.is_empty()) == Some(i),
-            Scope::Sft => objective == "sft",
+            Scope::Sft => stages[i].info.trains_chosen(),
             Scope::Preference => is_preference(objective),
         }
     }

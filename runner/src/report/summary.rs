@@ -1,5 +1,6 @@
 //! All that a report says about a run, as data.
 
+use super::answers::{Answers, answers};
 use super::claims::conventions;
 use super::curves::{Curve, TrainingCurve, curves, training};
 use super::findings::{Finding, findings};
@@ -36,6 +37,8 @@ pub struct Summary {
     pub stages: Vec<Stage>,
     /// Predicted against measured, for the stages that were gauged.
     pub gauges: Vec<Gauge>,
+    /// Greedy answers, for the stages that have some.
+    pub answers: Vec<Answers>,
 }
 
 /// A probed response kind.
@@ -107,15 +110,17 @@ pub fn summarise(run: &Run) -> Summary {
     for stage in &mut stages {
         stage.words = words(stage, &kinds);
     }
+    let answers = answers(&run.answers);
     Summary {
         report_schema: REPORT_SCHEMA,
         run: run.manifest.clone(),
         alarms: run.alarms.clone(),
-        findings: findings(&observations),
+        findings: findings(&observations, &answers),
         conventions: conventions(),
         kinds,
         stages,
         gauges: gauges(&run.gauge),
+        answers,
         remarks: observations.remarks,
     }
 }

@@ -1,12 +1,15 @@
-//! Where a run begins: at its start, or at a checkpoint.
+//! Where a run begins: at its start, or at a checkpoint, and what a checkpoint gives back.
 
 use super::CONFIG;
-use crate::checkpoint::{self, Checkpoint, Identity};
-use crate::config::{self, Study};
+use crate::checkpoint::{self, Checkpoint, Identity, Position};
+use crate::config::{self, Stage, Study};
+use crate::data::TokenizedRecord;
+use crate::dynamics::gauge::Gauge;
 use crate::files;
-use crate::model;
+use crate::model::{self, Model};
 use crate::progress::Progress;
-use crate::record::{self, CHECKPOINTS, Hashes, Lengths};
+use crate::record::{self, CHECKPOINTS, Hashes, Lengths, Manifest};
+use crate::train::{Example, Loss};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use std::path::{Path, PathBuf};
@@ -191,6 +194,69 @@ fn cut_back<'a>(run: &Path, checkpoint: &Path, open_stages: impl Iterator<Item =
         }
     }
     Ok(())
+}
+
+/// A manifest of a run that goes on as `now` says.
+pub(super) fn continued(before: &Manifest, now: &Manifest) -> Manifest {
+    let mut manifest = before.clone();
+    let mut differs = |what: String| {
+        let note = format!("continued {what}: its last bits may differ from those of a run in one go");
+        if !manifest.notes.contains(&note) {
+            manifest.notes.push(note);
+        }
+    };
+    if before.threads != now.threads {
+        differs(format!("with {} threads, begun with {}", now.threads, before.threads));
+    }
+    if before.version != now.version {
+        differs(format!("by ldyn {}, begun by {}", now.version, before.version));
+    }
+    manifest
+}
+
+/// Gives the examples of a stage the log π_ref that they had at a checkpoint.
+pub(super) fn continue_examples(
+    from: &Checkpoint,
+    hash: &str,
+    loss: &Loss,
+    examples: &mut [Example],
+) -> Result<()> {
+    if from.state.position.as_ref().is_none_or(|position| position.examples != hash) {
+        bail!(
+            "the stage's examples are not those that the run was begun with: restore its data and text files"
+        )
+    }
+    if loss.uses_reference() {
+        let logps: Vec<f64> = from.tensor("reference")?.to_vec1()?;
+        for (example, logps) in examples.iter_mut().zip(logps.chunks_exact(2)) {
+            example.reference = Some([logps[0], logps[1]]);
+        }
+    }
+    Ok(())
+}
+
+/// The gauge of a stage, where there is one; as it was at a checkpoint.
+pub(super) fn gauge<'a>(
+    study: &Study,
+    stage: &Stage,
+    model: &Model,
+    probes: &'a [TokenizedRecord],
+    resumed: Option<(&Checkpoint, &Position)>,
+) -> Result<Option<Gauge<'a>>> {
+    let every = study.dynamics.every_steps;
+    if every == 0 || stage.is_pretrain() {
+        return Ok(None);
+    }
+    let gauged = &probes[..study.dynamics.prompts.min(probes.len())];
+    let Some((from, position)) = resumed else {
+        return Gauge::new(model, gauged, every).map(Some);
+    };
+    let step = position.gauge_step.context("the checkpoint has no gauge")?;
+    let start = model.copy()?;
+    if step != position.course.step {
+        from.set_weights("gauge", &start)?;
+    }
+    Gauge::since(step, start, gauged, every).map(Some)
 }
 
 #[cfg(test)]

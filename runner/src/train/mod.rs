@@ -107,9 +107,14 @@ impl Course {
 
 /// Optimiser steps that a stage takes over `n` examples.
 pub fn planned_steps(stage: &Stage, n: usize) -> usize {
+    planned_examples(stage, n).div_ceil(stage.batch_size * stage.gradient_accumulation_steps)
+}
+
+/// Examples that a stage consumes of `n`, those of later epochs counted again.
+pub fn planned_examples(stage: &Stage, n: usize) -> usize {
     let total = (n as f64 * stage.epochs).round() as usize;
-    let steps = total.div_ceil(stage.batch_size * stage.gradient_accumulation_steps);
-    stage.max_steps.map_or(steps, |max| steps.min(max))
+    let most = |steps: usize| steps.saturating_mul(stage.batch_size * stage.gradient_accumulation_steps);
+    stage.max_steps.map_or(total, |steps| total.min(most(steps)))
 }
 
 /// Trains the model in place on the examples. Every `probe_every` examples (0:
@@ -149,7 +154,7 @@ pub fn train_from(
         bail!("stage `{}`: no training examples", stage.name)
     }
     let steps = planned_steps(stage, examples.len());
-    let order = order(examples.len(), stage.epochs, seed, &stage.name);
+    let order = order(examples.len(), planned_examples(stage, examples.len()), seed, &stage.name);
     let per_step = stage.batch_size * stage.gradient_accumulation_steps;
     let mut gradients = Gradients::new(model);
     let mut when = When { stage: stage.name.clone(), step: 0, examples_seen: 0 };
@@ -175,7 +180,7 @@ pub fn train_from(
         }
     };
 
-    for chunk in order.chunks(per_step).take(steps).skip(course.step) {
+    for chunk in order.chunks(per_step).skip(course.step) {
         if course.stopped {
             break;
         }

@@ -3,17 +3,16 @@
 use crate::seed;
 use rand::seq::SliceRandom;
 
-/// Indices of the examples that a stage consumes: seeded shuffles of `0..n`, one
+/// The first `total` indices of the examples that a stage consumes: seeded shuffles of `0..n`, one
 /// an epoch, of which the last may be partial.
 ///
 /// ```
-/// let order = ldyn::train::order(4, 1.5, 7, "sft");
+/// let order = ldyn::train::order(4, 6, 7, "sft");
 /// assert_eq!(order.len(), 6);
-/// assert_eq!(order, ldyn::train::order(4, 1.5, 7, "sft"));
+/// assert_eq!(order, ldyn::train::order(4, 6, 7, "sft"));
 /// ```
-pub fn order(n: usize, epochs: f64, seed: u64, stage: &str) -> Vec<usize> {
-    let total = (n as f64 * epochs).round() as usize;
-    let mut order = Vec::with_capacity(total + n);
+pub fn order(n: usize, total: usize, seed: u64, stage: &str) -> Vec<usize> {
+    let mut order = Vec::new();
     let mut epoch = 0;
     while order.len() < total && n > 0 {
         let mut indices: Vec<usize> = (0..n).collect();
@@ -31,7 +30,7 @@ mod tests {
 
     #[test]
     fn every_epoch_sees_every_example_once_in_an_order_of_its_own() {
-        let order = order(50, 2.0, 3, "dpo");
+        let order = order(50, 100, 3, "dpo");
         let (a, b) = order.split_at(50);
         assert_ne!(a, b);
         for epoch in [a, b] {
@@ -39,6 +38,6 @@ mod tests {
             sorted.sort_unstable();
             assert_eq!(sorted, (0..50).collect::<Vec<_>>());
         }
-        assert!(super::order(0, 3.0, 1, "x").is_empty());
+        assert!(super::order(0, 3, 1, "x").is_empty());
     }
 }

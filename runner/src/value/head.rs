@@ -20,6 +20,17 @@ const ROWS: usize = 64;
 /// them again in chunks of this size.
 const KEPT_BYTES: usize = 256 << 20;
 
+/// Rows of logits that fit into `kept_bytes`, but [`ROWS`] in any case.
+fn rows_kept(kept_bytes: usize, vocabulary: usize, number: usize) -> usize {
+    (kept_bytes / (vocabulary * number).max(1)).max(ROWS)
+}
+
+/// The most bytes of logits that are in memory at once while `targets` rows go forward and back, with numbers of
+/// `number` bytes.
+pub fn logits_bytes(targets: usize, vocabulary: usize, number: usize) -> usize {
+    targets.min(rows_kept(KEPT_BYTES, vocabulary, number)) * vocabulary * number
+}
+
 /// log π(target) of each row `[M]`, with a backward, and the rows' statistics.
 pub(super) fn log_probs(
     h: &Tensor,
@@ -111,15 +122,10 @@ fn undefined<T: Real>() -> TokenStats<T> {
 }
 
 impl Head {
-    /// Rows of logits that fit what may be kept.
-    fn rows_kept<T>(&self, vocabulary: usize) -> usize {
-        (self.kept_bytes / (vocabulary * size_of::<T>()).max(1)).max(ROWS)
-    }
-
     fn forward<T: Elem>(&self, h: &CpuStorage, hl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<Vec<T>> {
         let (vocabulary, d) = wl.shape().dims2()?;
         let m = self.targets.len();
-        let keep = self.keep && m <= self.rows_kept::<T>(vocabulary);
+        let keep = self.keep && m <= rows_kept(self.kept_bytes, vocabulary, size_of::<T>());
         let rows = if keep { m } else { ROWS };
         let mut stats = Vec::with_capacity(m);
         let mut kept = None;
@@ -193,7 +199,7 @@ impl Head {
         let (vocabulary, d) = w.dims2()?;
         let m = self.targets.len();
         let mut kept = lock(&self.saved).logits.take();
-        let rows = if kept.is_some() { m } else { self.rows_kept::<T>(vocabulary) };
+        let rows = if kept.is_some() { m } else { rows_kept(self.kept_bytes, vocabulary, size_of::<T>()) };
         let (h_, w_) = (h.detach(), w.detach());
         let mut dh = Vec::new();
         let mut dw: Option<Tensor> = None;

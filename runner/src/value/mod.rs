@@ -29,6 +29,7 @@ pub(crate) use cache::Pass;
 pub(crate) use cpu::composed_only;
 pub(crate) use cpu::{maximum, simd};
 pub use dual::Dual;
+pub use head::logits_bytes;
 pub use layout::{Layout, Span};
 pub use selftest::{OpReport, self_test, self_test_on};
 

@@ -1,0 +1,57 @@
+use crate::config;
+use crate::memory;
+use crate::plan::{self, Plan};
+use crate::progress::Progress;
+use crate::report;
+use crate::study::Inputs;
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// Read everything that a study needs, and print its steps, memory and time; nothing is trained or written.
+///
+/// Example: ldyn check examples/configs/hh-sft-dpo.toml
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The study file (TOML).
+    study: PathBuf,
+    /// Override a key, as for `run`. Repeatable.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
+    let study = config::load(&args.study, &args.set)?;
+    let plan = plan::plan(&study, &Inputs::read(&study)?)?;
+    plan.notes.iter().for_each(|note| progress.say(note));
+    let seconds = plan.seconds(&study)?;
+    if args.json {
+        let mut json = serde_json::to_value(&plan)?;
+        json["seconds"] = seconds.into();
+        out!("{}", serde_json::to_string_pretty(&json)?);
+    } else {
+        out!("{}", text(&plan));
+        out!("about {} at the rate of a matrix product just now", report::duration(seconds));
+    }
+    plan.refuse_too_much(&study)
+}
+
+/// A line a stage.
+fn text(plan: &Plan) -> String {
+    let heads = ["stage", "examples", "steps", "tokens read", "predicted", "sweeps", "memory"];
+    let mut lines = vec![heads.map(String::from).to_vec()];
+    for stage in &plan.stages {
+        lines.push(vec![
+            stage.name.clone(),
+            stage.examples.to_string(),
+            stage.steps.to_string(),
+            stage.work.rows.to_string(),
+            stage.work.targets.to_string(),
+            stage.sweeps.to_string(),
+            memory::text(stage.memory.total()),
+        ]);
+    }
+    format!("{}\n{}", plan.model, report::aligned(&lines, 1))
+}
