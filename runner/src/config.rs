@@ -6,6 +6,7 @@ mod checkpoints;
 mod grid;
 mod hub;
 mod monitor;
+mod samples;
 mod stage;
 mod template;
 
@@ -13,6 +14,7 @@ pub use checkpoints::{Checkpoints, changes};
 pub use grid::{Arm, Cell, Grid, load_grid};
 pub use hub::model_folder;
 pub use monitor::{Limits, Monitor};
+pub use samples::{Replace, Reward, Samples};
 pub use stage::{LrSchedule, Optimizer, Reduction, SaveDtype, Stage, Warmup};
 pub use template::template;
 

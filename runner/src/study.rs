@@ -4,12 +4,13 @@
 mod inputs;
 mod recorder;
 mod resume;
+mod samples;
 
 pub use inputs::{Inputs, examples, read_options, tokenize};
 pub use resume::Begin;
 
 use crate::checkpoint::{self, Checkpoint, Identity, State};
-use crate::config::{Stage, Study};
+use crate::config::{Samples, Stage, Study};
 use crate::data::{self, TokenizedRecord};
 use crate::files::{self, Lock};
 use crate::generate;
@@ -188,6 +189,9 @@ impl<'a> Run<'a> {
                 self.manifest.notes.push(note);
             }
         }
+        if let Some(wanted) = &stage.samples {
+            self.sample(stage, wanted, from.is_some(), &mut examples)?;
+        }
         let hash = train::hash(&examples);
         match &from {
             None => self.begin(index, stage, &loss, &mut examples)?,
@@ -270,6 +274,35 @@ impl<'a> Run<'a> {
             }
             _ => Ok(stopped),
         }
+    }
+
+    /// Gives the examples the policy's own responses: drawn now, or read where the stage is `resumed`.
+    fn sample(
+        &mut self,
+        stage: &Stage,
+        wanted: &Samples,
+        resumed: bool,
+        examples: &mut Vec<Example>,
+    ) -> Result<()> {
+        let path = self.study.output.join(format!("{}-samples.jsonl", stage.name));
+        let rows = if resumed {
+            samples::read(&path)?
+        } else {
+            self.progress.say(&format!("{}: the policy answers {} prompts", stage.name, examples.len()));
+            let rng = &mut seed::rng(self.study.seed, &format!("samples/{}", stage.name));
+            let rows = samples::draw(wanted, &self.model, &self.inputs.tokenizer, examples, rng)?;
+            samples::write(&path, &rows)?;
+            rows
+        };
+        let alike = samples::replace(wanted, &rows, examples)?;
+        if alike > 0 && !resumed {
+            let note = format!(
+                "{}: {alike} prompts made no pair, because the policy's answers are alike",
+                stage.name
+            );
+            self.manifest.notes.push(note);
+        }
+        Ok(())
     }
 
     /// What a stage does before its first step, besides probing.

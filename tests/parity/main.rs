@@ -200,7 +200,7 @@ fn three_optimiser_steps_equal_those_of_torch() {
 
             // Examples lie where the stage's own shuffle makes the batches of the run.
             let wanted: Vec<usize> = run.steps.iter().flat_map(|step| step.pairs.clone()).collect();
-            let order = train::order(wanted.len(), 1.0, SEED, &stage.name);
+            let order = train::order(wanted.len(), wanted.len(), SEED, &stage.name);
             let mut examples: Vec<Example> = wanted.iter().map(|&i| f.example(stage, i)).collect();
             for (&position, &i) in order.iter().zip(&wanted) {
                 examples[position] = f.example(stage, i);

@@ -89,14 +89,17 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
                 .map(String::from)
                 .to_vec(),
         ];
-        for (pair, names) in checkpoints.windows(2).zip(args.model.windows(2)) {
-            let s = stability(&pair[0], &pair[1])?;
+        // Neighbours, and the first with the last.
+        let last = checkpoints.len() - 1;
+        let pairs = (0..last).map(|i| (i, i + 1)).chain((last > 1).then_some((0, last)));
+        for (from, to) in pairs {
+            let s = stability(&checkpoints[from], &checkpoints[to])?;
             let cell = |e: Option<crate::statistics::Estimate>| {
                 e.map_or("–".into(), |e| report::with_error(&e, 2))
             };
             lines.push(vec![
-                names[0].display().to_string(),
-                names[1].display().to_string(),
+                args.model[from].display().to_string(),
+                args.model[to].display().to_string(),
                 cell(s.rank),
                 cell(s.k_rank),
                 format!("{:.3}", s.k_ratio),

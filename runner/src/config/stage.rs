@@ -1,6 +1,6 @@
 //! A training stage: its objective, its schedule, its optimiser.
 
-use super::{Probe, default_true};
+use super::{Probe, Reward, Samples, default_true};
 use crate::objective::{PairLoss, Preference};
 use crate::record::CHECKPOINTS;
 use anyhow::{Context, Result, bail};
@@ -70,6 +70,9 @@ pub struct Stage {
     /// Option of a preference loss: weigh pairs by the policy (WPO).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_weighting: Option<bool>,
+    /// Responses that the policy gives itself when the stage begins, in place of the data's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Samples>,
     /// Folder of the reference model; by default the policy as it is when the stage starts.
     #[serde(default, alias = "ref_model_name_or_path", skip_serializing_if = "Option::is_none")]
     pub reference: Option<PathBuf>,
@@ -323,6 +326,17 @@ impl Stage {
         self.objective == "pretrain"
     }
 
+    /// Folders of models beside the one that it trains, with their keys.
+    pub fn further_models(&self) -> Vec<(&'static str, &PathBuf)> {
+        let reward = match self.samples.as_ref().and_then(|samples| samples.reward.as_ref()) {
+            Some(Reward::Likelihood(folder)) => vec![folder],
+            Some(Reward::LogRatio(folder, reference)) => vec![folder, reference],
+            Some(Reward::Command(_)) | None => Vec::new(),
+        };
+        let reward = reward.into_iter().map(|folder| ("samples.reward", folder));
+        self.reference.iter().map(|folder| ("reference", folder)).chain(reward).collect()
+    }
+
     /// The kinds of response that it trains on; none for plain text.
     pub fn trained_kinds(&self) -> Vec<String> {
         match self.objective.as_str() {
@@ -475,6 +489,9 @@ impl Stage {
         if self.use_weighting == Some(true) {
             text += ", pairs weighed by the policy (WPO)";
         }
+        if let Some(samples) = &self.samples {
+            text += &format!(", {}", samples.summary());
+        }
         let reduction = match self.reduction {
             Reduction::Sum => "sums over tokens, mean over the batch",
             Reduction::TokenMean => "mean over the batch's response tokens",
@@ -504,6 +521,9 @@ impl Stage {
         }
         self.complete_parameters()?;
         self.optimizer.check().context("optimizer")?;
+        if let Some(samples) = &self.samples {
+            samples.check(&self.objective)?;
+        }
         if self.reduction == Reduction::TokenMean && !self.is_pretrain() && self.objective != "sft" {
             bail!(
                 "reduction = \"token_mean\" is for sft and pretrain: a preference loss is a function of sums"

@@ -1,5 +1,6 @@
 //! What happened to every kind, in words: the two or three numbers that carry it.
 
+use super::claims::SIGNIFICANT;
 use super::curves::{Curve, CurvePoint};
 use super::quantity::{Measure, Quantity};
 use super::summary::{Kind, Stage};
@@ -40,18 +41,22 @@ fn of_kind(stage: &Stage, kind: &Kind) -> Option<String> {
             from_to(label),
             from_to(argmax),
             from_to(rest),
-            ledger(label.end().change, argmax.end().change)
+            ledger(label.end(), argmax.end())
         );
     }
     Some(text)
 }
 
-/// Where the mass went.
-fn ledger(label: f64, argmax: f64) -> &'static str {
-    match (label < 0.0, argmax > 0.0) {
+/// Where the mass went; nothing where one of the changes is within its error.
+fn ledger(label: &CurvePoint, argmax: &CurvePoint) -> &'static str {
+    let clear = |p: &CurvePoint| p.change.abs() > SIGNIFICANT * p.change_se.unwrap_or(f64::INFINITY);
+    if !(clear(label) && clear(argmax)) {
+        return "";
+    }
+    match (label.change < 0.0, argmax.change > 0.0) {
         (true, true) => ": the response lost mass and the most likely tokens gained it",
         (true, false) => ": both lost mass, to the rest of the vocabulary",
         (false, true) => ": both gained mass, from the rest of the vocabulary",
-        (false, false) => ": the response did not lose mass and the most likely tokens did not gain any",
+        (false, false) => ": the response gained mass and the most likely tokens lost it",
     }
 }

@@ -46,8 +46,8 @@ impl Inputs {
             )
         }
         study.data.lengths().check(Some(config.max_positions)).context("[data]")?;
-        for stage in &study.stages {
-            check_reference(stage, &config).with_context(|| format!("stage `{}`", stage.name))?;
+        for (i, stage) in study.stages.iter().enumerate() {
+            check_models(study, i, &config).with_context(|| format!("stage `{}`", stage.name))?;
         }
         let (mut records, mut format, mut probed, mut probe_format) =
             (Vec::new(), Format::Text, Vec::new(), Format::Text);
@@ -113,17 +113,23 @@ impl Inputs {
     }
 }
 
-/// Refuses a reference model that is not there or speaks another vocabulary.
-fn check_reference(stage: &Stage, config: &ModelConfig) -> Result<()> {
-    let Some(folder) = &stage.reference else { return Ok(()) };
-    let reference = ModelConfig::load(folder).context("reference")?;
-    if reference.vocab_size != config.vocab_size {
-        bail!(
-            "the reference model {} has {} token ids, the model {}: take one with the same tokenizer",
-            folder.display(),
-            reference.vocab_size,
-            config.vocab_size
-        )
+/// Refuses further models of a stage that are not there or speak another vocabulary. What an earlier stage of the
+/// run saves need not be there yet.
+fn check_models(study: &Study, index: usize, config: &ModelConfig) -> Result<()> {
+    let saved = || study.stages[..index].iter().filter(|stage| stage.save);
+    for (key, folder) in study.stages[index].further_models() {
+        if saved().any(|stage| study.output.join(&stage.name) == *folder) {
+            continue;
+        }
+        let further = ModelConfig::load(folder).context(key)?;
+        if further.vocab_size != config.vocab_size {
+            bail!(
+                "{key}: {} has {} token ids, the model {}: take one with the same tokenizer",
+                folder.display(),
+                further.vocab_size,
+                config.vocab_size
+            )
+        }
     }
     Ok(())
 }
