@@ -15,10 +15,11 @@ use ldyn::generate::{Prompt, Sampling, Stop, generate};
 use ldyn::judge::candidates;
 use ldyn::model::Model;
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tiny_http::{Header, Request, Response, Server};
 
 #[derive(Parser)]
 struct Args {
@@ -42,7 +43,7 @@ enum Policy {
     Prefers { word: String },
     /// Never says which one is better.
     Mute,
-    /// Fails three times (status 429, status 500, silence), then is as `longer`.
+    /// Fails three times (status 429, status 500, no reply at all), then is as `longer`.
     Flaky,
     /// Knows only this key, and repeats wrong ones aloud; else as `longer`.
     Locked { key: String },
@@ -50,8 +51,6 @@ enum Policy {
     Model { folder: PathBuf },
 }
 
-/// Threads that reply.
-const THREADS: usize = 4;
 /// Longest reply of a model in tokens.
 const NEW_TOKENS: usize = 48;
 
@@ -61,8 +60,10 @@ fn main() -> Result<()> {
         Policy::Model { folder } => Some(load(folder)?),
         _ => None,
     };
-    let server = Server::http("127.0.0.1:0").map_err(|e| anyhow::anyhow!("cannot listen: {e}"))?;
-    println!("http://{}/v1", server.server_addr());
+    let server =
+        Server { policy: args.policy, model, delay: Duration::from_millis(args.delay), calls: 0.into() };
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on 127.0.0.1")?;
+    println!("http://{}/v1", listener.local_addr()?);
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(args.for_seconds));
         std::process::exit(0)
@@ -71,15 +72,10 @@ fn main() -> Result<()> {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(0)
     });
-    let calls = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Ok(request) = server.recv() {
-                    // A client that went away is no concern of ours.
-                    let _ = answer(request, &args.policy, model.as_ref(), &calls, args.delay);
-                }
-            });
+        for stream in listener.incoming().flatten() {
+            // A client that went away is no concern of ours.
+            scope.spawn(|| server.serve(stream));
         }
     });
     Ok(())
@@ -90,56 +86,95 @@ fn load(folder: &Path) -> Result<(Model, Tokenizer)> {
     Ok((model, Tokenizer::load(folder, None)?))
 }
 
-fn answer(
-    mut request: Request,
-    policy: &Policy,
-    model: Option<&(Model, Tokenizer)>,
-    calls: &AtomicUsize,
-    delay: u64,
-) -> Result<()> {
-    if request.url() == "/calls" {
-        return Ok(request.respond(Response::from_string(calls.load(Ordering::SeqCst).to_string()))?);
-    }
-    if request.url() != "/v1/chat/completions" {
-        return Ok(request.respond(failure(404, "no such place"))?);
-    }
-    let call = calls.fetch_add(1, Ordering::SeqCst);
-    let mut body = String::new();
-    request.as_reader().read_to_string(&mut body)?;
-    std::thread::sleep(Duration::from_millis(delay));
-    match (policy, call) {
-        (Policy::Flaky, 0) => {
-            let now = Header::from_bytes("Retry-After", "0").expect("a header");
-            return Ok(request.respond(failure(429, "slow down").with_header(now))?);
-        }
-        (Policy::Flaky, 1) => return Ok(request.respond(failure(500, "out of order"))?),
-        (Policy::Flaky, 2) => {
-            // Dropped, it would be answered.
-            std::mem::forget(request);
-            return Ok(());
-        }
-        (Policy::Locked { key }, _) => {
-            let given = request.headers().iter().find(|h| h.field.equiv("Authorization"));
-            let given = given.map_or(String::new(), |h| h.value.to_string());
-            if given != format!("Bearer {key}") {
-                return Ok(request.respond(failure(401, &format!("unknown key: {given}")))?);
+/// What comes in.
+struct Request {
+    path: String,
+    authorization: String,
+    /// Whether it is the connection's last.
+    last: bool,
+    body: String,
+}
+
+/// What goes out: status, further header lines, body.
+struct Response(u16, &'static str, String);
+
+struct Server {
+    policy: Policy,
+    model: Option<(Model, Tokenizer)>,
+    delay: Duration,
+    calls: AtomicUsize,
+}
+
+impl Server {
+    /// Answers the requests of one connection until either side ends it.
+    fn serve(&self, mut stream: TcpStream) -> Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        while let Some(request) = read(&mut reader)? {
+            let Some(Response(status, headers, body)) = self.answer(&request) else { break };
+            let head = format!("HTTP/1.1 {status} -\r\n{headers}Content-Type: application/json\r\n");
+            write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
+            if request.last {
+                break;
             }
         }
-        _ => {}
+        Ok(())
     }
-    match reply(&body, policy, model) {
-        Ok(text) => {
-            let message = json!({"role": "assistant", "content": text});
-            let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
-            let completion = json!({"object": "chat.completion", "choices": [choice]});
-            Ok(request.respond(Response::from_string(completion.to_string()))?)
+
+    /// `None` to hang up.
+    fn answer(&self, request: &Request) -> Option<Response> {
+        match request.path.as_str() {
+            "/calls" => return Some(Response(200, "", self.calls.load(Ordering::SeqCst).to_string())),
+            "/v1/chat/completions" => {}
+            _ => return Some(failure(404, "", "no such place")),
         }
-        Err(error) => Ok(request.respond(failure(400, &format!("{error:#}")))?),
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(self.delay);
+        match (&self.policy, call) {
+            (Policy::Flaky, 0) => return Some(failure(429, "Retry-After: 0\r\n", "slow down")),
+            (Policy::Flaky, 1) => return Some(failure(500, "", "out of order")),
+            (Policy::Flaky, 2) => return None,
+            (Policy::Locked { key }, _) if request.authorization != format!("Bearer {key}") => {
+                return Some(failure(401, "", &format!("unknown key: {}", request.authorization)));
+            }
+            _ => {}
+        }
+        Some(match reply(&request.body, &self.policy, self.model.as_ref()) {
+            Ok(text) => {
+                let message = json!({"role": "assistant", "content": text});
+                let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+                Response(200, "", json!({"object": "chat.completion", "choices": [choice]}).to_string())
+            }
+            Err(error) => failure(400, "", &format!("{error:#}")),
+        })
     }
 }
 
-fn failure(status: u16, message: &str) -> Response<std::io::Cursor<Vec<u8>>> {
-    Response::from_string(json!({"error": {"message": message}}).to_string()).with_status_code(status)
+/// The next request; `None` where the client has ended.
+fn read(reader: &mut impl BufRead) -> Result<Option<Request>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let path = line.split(' ').nth(1).context("no path")?.to_owned();
+    let (mut length, mut authorization, mut last) = (0, String::new(), false);
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.trim().parse()?,
+            "authorization" => value.trim().clone_into(&mut authorization),
+            "connection" => last = value.trim().eq_ignore_ascii_case("close"),
+            _ => {}
+        }
+    }
+    let mut body = String::new();
+    reader.take(length).read_to_string(&mut body)?;
+    Ok(Some(Request { path, authorization, last, body }))
+}
+
+fn failure(status: u16, headers: &'static str, message: &str) -> Response {
+    Response(status, headers, json!({"error": {"message": message}}).to_string())
 }
 
 fn reply(body: &str, policy: &Policy, model: Option<&(Model, Tokenizer)>) -> Result<String> {

@@ -113,7 +113,8 @@ impl Place {
 
     /// Judged by the server, as JSON.
     fn judged(&self, server: &Server, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.succeeds(&[&endpoint(server)[..], &["--json"], arguments].concat())).unwrap()
+        serde_json::from_str(&self.succeeds(&[&endpoint(server)[..], &["--json"], arguments].concat()))
+            .unwrap()
     }
 }
 
@@ -235,7 +236,7 @@ fn a_reply_without_a_verdict_is_counted_and_not_guessed() {
 #[test]
 fn a_server_that_fails_for_a_while_costs_attempts_and_nothing_else() {
     let (server, place) = (Server::start(&["flaky"]), Place::new(&PAIRS));
-    let found = place.succeeds(&[&endpoint(&server)[..], &["--timeout", "1", "--concurrency", "1"]].concat());
+    let found = place.succeeds(&[&endpoint(&server)[..], &["--concurrency", "1"]].concat());
     let attempts: Vec<u64> =
         place.rows("judged.calls.jsonl").iter().map(|call| call["attempts"].as_u64().unwrap()).collect();
     assert_eq!((attempts[0], attempts.iter().sum::<u64>(), server.calls()), (4, 14, 14));
@@ -463,7 +464,7 @@ fn bad_input_is_named_by_file_line_and_field() {
     }
     let local = |more: &[&str], word| place.fails(&[&["--likelihood", MODEL], more].concat(), &[word]);
     local(&["--limit", "0"], "--limit 0");
-    local(&["--temperature", "-1"], "--temperature -1");
+    local(&["--temperature", "2.5"], "--temperature 2.5");
     local(&["--timeout", "0"], "--timeout 0");
     local(&["--concurrency", "0"], "--concurrency 0");
     assert!(!Path::new("x.jsonl").exists());

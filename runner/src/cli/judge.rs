@@ -273,10 +273,14 @@ fn remarks(comparison: &Comparison) -> Vec<String> {
     let [longer_a, longer_b] = s.longer;
     let (side, longer, other) =
         if longer_a >= longer_b { ("A", longer_a, longer_b) } else { ("B", longer_b, longer_a) };
-    if judged > 0 && longer > 0 && (other as f64) < FEW * judged as f64 {
+    if s.win_rate.is_some() && s.length_controlled_win_rate.is_none() {
+        remarks.push(
+            "all pairs differ by the same number of words: nothing is known of equal lengths".to_owned(),
+        );
+    } else if longer > 0 && (other as f64) < FEW * judged as f64 {
         remarks.push(format!(
-            "the answers of {side} are the longer ones in {longer} of {judged} pairs, the others in {other}: length and \
-             model are hardly told apart, and the length-controlled rate is an extrapolation"
+            "{side}'s answer is the longer one in {longer} of {judged} pairs, the shorter one in {other}: length and model \
+             are hardly told apart, and the rate at equal length is an extrapolation"
         ));
     }
     if judged > 0 && (s.wins == judged || s.losses == judged) {
