@@ -172,7 +172,7 @@ impl Client {
             match failure {
                 Failure::Final(what) => bail!("{place}: {what}"),
                 Failure::Passing { what, .. } if attempts > self.endpoint.max_retries => {
-                    bail!("{place}: {what} ({attempts} attempts)")
+                    bail!("{place}: {what} (attempts: {attempts})")
                 }
                 Failure::Passing { wait, .. } => {
                     sleep(wait.unwrap_or_else(|| backoff(attempts, rng)), stop);

@@ -247,7 +247,7 @@ fn a_server_that_fails_for_a_while_costs_attempts_and_nothing_else() {
 
     let (server, place) = (Server::start(&["flaky"]), Place::new(&PAIRS));
     let hasty = [&endpoint(&server)[..], &["--max-retries", "1", "--concurrency", "1"]].concat();
-    place.fails(&hasty, &["line 1 of A", "500", "out of order", "2 attempts"]);
+    place.fails(&hasty, &["line 1 of A", "500", "out of order", "attempts: 2"]);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn an_endpoint_out_of_reach_is_named_with_what_to_do() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{free}/v1");
     let arguments = ["--endpoint", &url, "--judge-model", "m", "--out", "judged.jsonl", "--max-retries", "1"];
-    place.fails(&arguments, &[&format!("{url}/chat/completions"), "is the server running", "2 attempts"]);
+    place.fails(&arguments, &[&format!("{url}/chat/completions"), "is the server running", "attempts: 2"]);
     let server = Server::start(&["longer"]);
     let wrong = server.url.replace("/v1", "");
     let arguments = ["--endpoint", &wrong, "--judge-model", "m", "--out", "judged.jsonl"];
