@@ -1,7 +1,7 @@
 //! A small server of chat completions, with judges of known taste: for tests and for trying `ldyn judge` out.
 //!
 //! ```sh
-//! cargo run --release --example chat_server -- longer
+//! cargo run --release -p ldyn --example chat_server -- longer
 //! ldyn judge a.jsonl b.jsonl --endpoint http://127.0.0.1:PORT/v1 --judge-model any --out judged.jsonl
 //! ```
 //!

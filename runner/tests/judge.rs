@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -458,14 +458,16 @@ fn bad_input_is_named_by_file_line_and_field() {
         &["--likelihood", MODEL, "--endpoint", "http://h", "--judge-model", "m"][..],
         &["--endpoint", "http://h", "--out", "x.jsonl"],
         &["--endpoint", "http://h", "--judge-model", "m"],
+        &["--likelihood", MODEL, "--temperature", "1"],
         &[],
     ] {
         assert_eq!(place.command(wrong).output().unwrap().status.code(), Some(2), "{wrong:?}");
     }
-    let local = |more: &[&str], word| place.fails(&[&["--likelihood", MODEL], more].concat(), &[word]);
-    local(&["--limit", "0"], "--limit 0");
-    local(&["--temperature", "2.5"], "--temperature 2.5");
-    local(&["--timeout", "0"], "--timeout 0");
-    local(&["--concurrency", "0"], "--concurrency 0");
-    assert!(!Path::new("x.jsonl").exists());
+    let out = ["--endpoint", "http://127.0.0.1:9", "--judge-model", "m", "--out"];
+    let remote = |more: &[&str]| place.fails(&[&out[..], &["x.jsonl"], more].concat(), &[&more.join(" ")]);
+    for setting in [["--limit", "0"], ["--temperature", "2.5"], ["--timeout", "0"], ["--concurrency", "0"]] {
+        remote(&setting);
+    }
+    place.fails(&[&out[..], &["no/x.jsonl"]].concat(), &["no folder no"]);
+    assert!(!place.path("x.jsonl").exists() && !place.path("x.calls.jsonl").exists());
 }

@@ -17,9 +17,8 @@ use std::time::Duration;
 /// The judge is a chat model at an OpenAI-compatible endpoint, or the likelihood under a local model folder.
 ///
 /// Examples:
-///   ldyn judge sft.jsonl dpo.jsonl --endpoint https://api.openai.com/v1 --judge-model gpt-4o-mini --out judged.jsonl
-///   ldyn judge sft.jsonl dpo.jsonl --endpoint http://localhost:8000/v1 --judge-model qwen --out judged.jsonl
-///   ldyn judge sft.jsonl dpo.jsonl --likelihood pythia-1b
+///   ldyn judge sft.jsonl dpo.jsonl --endpoint http://localhost:8000/v1 --judge-model qwen --out j.jsonl
+///   ldyn judge sft.jsonl dpo.jsonl --likelihood pythia-1b --normalise mean
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
@@ -43,22 +42,22 @@ pub(super) struct Args {
     #[arg(long, value_name = "VARIABLE", requires = "endpoint")]
     api_key_env: Option<String>,
     /// Temperature of the judge's replies.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, requires = "endpoint")]
     temperature: f64,
     /// Calls at a time.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, requires = "endpoint")]
     concurrency: usize,
     /// Seconds to wait for a reply.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120.0, requires = "endpoint")]
     timeout: f64,
     /// Attempts after the first, when the endpoint is busy, fails or is out of reach.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 6, requires = "endpoint")]
     max_retries: usize,
     /// A model folder instead: the answer to which it gives the larger likelihood wins. Nothing leaves the machine.
     #[arg(long, value_name = "MODEL")]
     likelihood: Option<PathBuf>,
     /// Compare log π per token, or its sum, which nearly always favours the shorter answer.
-    #[arg(long, value_enum, default_value_t = Normalise::Mean)]
+    #[arg(long, value_enum, default_value_t = Normalise::Mean, requires = "likelihood")]
     normalise: Normalise,
     /// End an answer where it goes on to write the next human turn ("\n\nHuman:").
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
@@ -77,7 +76,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// `cpu`, `cuda` or `cuda:N`, for --likelihood.
-    #[arg(long, default_value = "cpu")]
+    #[arg(long, default_value = "cpu", requires = "likelihood")]
     device: String,
 }
 
@@ -127,6 +126,8 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let cut = args.stop_human_turn.then(|| cut_at_human_turn(&mut pairs));
     let calls = args.out.as_deref().map(beside);
     if let Some(out) = &args.out {
+        let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        ensure!(folder.is_dir(), "--out {}: there is no folder {}", out.display(), folder.display());
         // Rows can be made again from the replies beside them; without these they are somebody's work.
         let again = args.endpoint.is_some() && calls.as_deref().is_some_and(Path::exists);
         ensure!(
@@ -184,7 +185,12 @@ fn unreadable(args: &Args) -> String {
 
 /// The file of the judge's replies: `judged.calls.jsonl` beside `judged.jsonl`.
 fn beside(out: &Path) -> PathBuf {
-    out.with_extension("calls.jsonl")
+    let mut name = out.with_extension("").into_os_string();
+    if out.extension().is_some_and(|ending| ending != "jsonl") {
+        name = out.as_os_str().to_owned();
+    }
+    name.push(".calls.jsonl");
+    name.into()
 }
 
 fn no_pairs(args: &Args, [a, b]: &[Vec<Answer>; 2]) -> String {

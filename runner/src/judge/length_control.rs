@@ -14,8 +14,8 @@
 //! # Method
 //! The penalised log-likelihood Σ [yᵢ log pᵢ + (1 − yᵢ) log(1 − pᵢ)] − ½(λ_α α² + λ_β β²) with scores yᵢ ∈ {0, ½, 1}
 //! is strictly concave; Newton's method climbs it, with steps halved where they would lead down. λ_β = 1 is
-//! worth about one pair of contrary evidence, and keeps β finite where length foretells every verdict. λ_α = 10⁻³
-//! only keeps α finite where one model wins every pair.
+//! a standard normal prior of β, and keeps it finite where length foretells every verdict. λ_α = 10⁻³ only keeps α
+//! finite where one model wins every pair.
 //!
 //! # What it cannot do
 //! Where one model's answers are nearly always the longer ones, α and β explain the same wins, and σ(α) is an
@@ -172,7 +172,7 @@ mod tests {
     fn differences_are_taken_in_standard_deviations() {
         assert_eq!(regressor(&[0.0, 0.0]), Some(vec![0.0, 0.0]));
         assert_eq!(regressor(&[5.0, 5.0]), None);
-        // The standard deviation is 10 around a mean of 20; zero stays zero.
+        // Around their mean of 2·σ the differences vary by σ√(2/3); stretched by √1.5, that is 10 for σ = 10.
         let x = regressor(&[10.0, 30.0, 20.0, 20.0, 10.0, 30.0].map(|d| d * 1.5_f64.sqrt())).unwrap();
         assert!((x[0] - 1.5_f64.sqrt().tanh()).abs() < 1e-12, "{x:?}");
     }

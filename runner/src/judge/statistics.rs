@@ -41,7 +41,7 @@ pub struct Statistics {
     pub length_slope: Option<f64>,
     /// Mean length of the answers of A and of B in words.
     pub mean_words: [f64; 2],
-    /// Pairs in which A's answer has more words, and in which B's has.
+    /// Pairs with both verdicts in which A's answer has more words, and in which B's has.
     pub longer: [usize; 2],
     /// Share of pairs with both verdicts in which both orders gave the same.
     pub position_consistency: Option<f64>,
