@@ -112,7 +112,8 @@ impl Server {
         while let Some(request) = read(&mut reader)? {
             let Some(Response(status, headers, body)) = self.answer(&request) else { break };
             let head = format!("HTTP/1.1 {status} -\r\n{headers}Content-Type: application/json\r\n");
-            write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
+            // In one write: small ones wait for each other.
+            stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())?;
             if request.last {
                 break;
             }
