@@ -1,7 +1,7 @@
 //! A client of OpenAI-compatible chat endpoints: one request, patient with servers that are busy; or many at once.
 //!
 //! The key goes into the header of requests and nowhere else: it has no `Display`, its `Debug` is blank, and
-//! where a server's message repeats it, it is taken out.
+//! where a server's text repeats it, it is taken out.
 
 mod many;
 mod retry;
@@ -20,6 +20,8 @@ use std::time::Duration;
 const MAX_BODY: u64 = 8 << 20;
 /// Characters of a server's message that an error shows.
 const SHOWN: usize = 300;
+/// A shorter key is no secret but what a local server wants to see, and may be an ordinary word.
+const SHORTEST_SECRET: usize = 8;
 
 /// Where completions come from, and how long to wait for them.
 #[derive(Clone, Debug)]
@@ -224,7 +226,10 @@ impl Client {
     }
 
     fn without_key(&self, text: &str) -> String {
-        self.endpoint.key.as_ref().map_or_else(|| text.to_owned(), |Key(key)| text.replace(key, "[key]"))
+        match &self.endpoint.key {
+            Some(Key(key)) if key.len() >= SHORTEST_SECRET => text.replace(key, "[key]"),
+            _ => text.to_owned(),
+        }
     }
 }
 

@@ -469,5 +469,6 @@ fn bad_input_is_named_by_file_line_and_field() {
         remote(&setting);
     }
     place.fails(&[&out[..], &["no/x.jsonl"]].concat(), &["no folder no"]);
+    place.fails(&[&out[..], &["a.jsonl"]].concat(), &["--out a.jsonl", "what is judged"]);
     assert!(!place.path("x.jsonl").exists() && !place.path("x.calls.jsonl").exists());
 }

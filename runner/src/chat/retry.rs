@@ -1,6 +1,7 @@
 //! Which failures pass, and how long to wait for that.
 
 use rand::Rng;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,10 @@ pub(super) fn of_transport(error: &ureq::Error) -> Failure {
     let passing = |what: String| Failure::Passing { what, wait: None };
     match error {
         Error::Timeout(_) => passing("no reply in time; a longer --timeout may help".to_owned()),
+        // A certificate that is not trusted, above all.
+        Error::Io(e) if matches!(e.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput) => {
+            Failure::Final(e.to_string())
+        }
         Error::Io(e) => passing(format!("{e}; is the server running?")),
         Error::HostNotFound => passing("no such host; is the address right?".to_owned()),
         Error::ConnectionFailed | Error::Protocol(_) | Error::BodyStalled => {

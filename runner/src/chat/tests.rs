@@ -49,9 +49,13 @@ fn says(text: &str) -> String {
 }
 
 fn client(url: &str, max_retries: usize) -> Client {
+    client_with(url, max_retries, SECRET)
+}
+
+fn client_with(url: &str, max_retries: usize, key: &str) -> Client {
     let endpoint = Endpoint {
         url: url.to_owned(),
-        key: Some(Key::new(SECRET).unwrap()),
+        key: Some(Key::new(key).unwrap()),
         timeout: Duration::from_secs(5),
         max_retries,
         seed: 0,
@@ -102,6 +106,10 @@ fn a_refusal_is_told_at_once_in_bounded_words_and_without_the_key() {
     // Nor does a part of the key stay where the message is cut.
     let (url, _) = server(vec![http("400 Bad Request", &format!("{}{SECRET}", "x".repeat(SHOWN - 5)))]);
     assert!(!complete(&url, 0).unwrap_err().contains(&SECRET[..4]));
+    // A word that stands in for a key is a word.
+    let (url, _) = server(vec![says("A token\nA")]);
+    let reply = client_with(&url, 0, "A").complete(&question("Hi"), &AtomicBool::new(false));
+    assert_eq!(reply.unwrap().unwrap().text, "A token\nA");
     assert_eq!(format!("{:?}", client(&url, 0).endpoint.key), "Some(Key(…))");
 }
 

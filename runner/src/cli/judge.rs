@@ -128,6 +128,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     if let Some(out) = &args.out {
         let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         ensure!(folder.is_dir(), "--out {}: there is no folder {}", out.display(), folder.display());
+        ensure!(*out != args.a && *out != args.b, "--out {} would replace what is judged", out.display());
         // Rows can be made again from the replies beside them; without these they are somebody's work.
         let again = args.endpoint.is_some() && calls.as_deref().is_some_and(Path::exists);
         ensure!(
@@ -139,9 +140,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
 
     let (judged, judge, notes) = match &args.likelihood {
         Some(folder) => with_likelihood(args, folder, &pairs)?,
-        None => {
-            with_chat(args, timeout, &pairs, &calls.context("--out is needed for the replies")?, progress)?
-        }
+        None => with_chat(args, timeout, &pairs, calls.as_deref().context("--out is missing")?, progress)?,
     };
     let lengths: Vec<[usize; 2]> = pairs.iter().map(words).collect();
     let statistics = Statistics::of(&judged, &lengths, args.seed);
@@ -165,22 +164,14 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     } else {
         print!("{}", table(&comparison));
     }
-    let judged = comparison.statistics.judged();
     ensure!(
-        judged > 0,
-        "none of the {} pairs has a verdict in both orders: {}",
+        comparison.statistics.judged() > 0,
+        "none of the {} pairs has a verdict in both orders: see what the judge says in {}, and choose one that ends in a \
+         line with A, B or C",
         pairs.len(),
-        unreadable(args)
+        calls.unwrap_or_default().display()
     );
     Ok(())
-}
-
-fn unreadable(args: &Args) -> String {
-    let calls = args.out.as_deref().map(beside).unwrap_or_default();
-    format!(
-        "see what the judge says in {}, and choose one that ends in a line with A, B or C",
-        calls.display()
-    )
 }
 
 /// The file of the judge's replies: `judged.calls.jsonl` beside `judged.jsonl`.
