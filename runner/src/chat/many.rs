@@ -26,6 +26,9 @@ pub fn complete_all(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(request) = requests.get(index) else { return };
                     let Some(reply) = client.complete(request, stop).transpose() else { return };
+                    if reply.is_err() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
                     if sender.send((index, reply)).is_err() {
                         return;
                     }
