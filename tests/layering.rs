@@ -37,6 +37,18 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         ],
     ),
     ("runner/src/files.rs", &["crate::", "candle"]),
+    (
+        "runner/src/chat.rs",
+        &["crate::cli", "crate::data", "crate::judge", "crate::model", "crate::record", "candle"],
+    ),
+    (
+        "runner/src/chat",
+        &["crate::cli", "crate::data", "crate::judge", "crate::model", "crate::record", "candle"],
+    ),
+    (
+        "runner/src/judge",
+        &["crate::cli", "crate::report", "crate::study", "crate::train", "crate::probe", "candle", "ureq"],
+    ),
     ("runner/src/checkpoint", &["crate::report", "crate::study", "crate::cli"]),
     ("runner/src/statistics.rs", &["crate::record", "crate::model", "candle"]),
     ("runner/src/data", &["crate::model", "crate::train", "crate::value", "candle"]),

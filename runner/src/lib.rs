@@ -1,5 +1,6 @@
 //! Finetune Pythia and Qwen models and watch what every step does to every kind of response.
 
+pub mod chat;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod files;
 pub mod generate;
 pub mod grid;
 pub mod interrupt;
+pub mod judge;
 pub mod memory;
 pub mod model;
 pub mod monitor;

@@ -11,6 +11,7 @@ mod demo;
 mod generate;
 mod import_curves;
 mod init;
+mod judge;
 mod kernel;
 mod pretrain;
 mod probe;
@@ -62,6 +63,7 @@ enum Verb {
     Kernel(kernel::Args),
     Triage(triage::Args),
     Generate(generate::Args),
+    Judge(judge::Args),
     Report(report::Args),
     ImportCurves(import_curves::Args),
     Selftest(selftest::Args),
@@ -128,6 +130,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Kernel(args) => kernel::run(&args, &progress),
         Verb::Triage(args) => triage::run(&args, &progress),
         Verb::Generate(args) => generate::run(&args, &progress),
+        Verb::Judge(args) => judge::run(&args, &progress),
         Verb::Report(args) => report::run(&args, &progress),
         Verb::ImportCurves(args) => import_curves::run(&args, &progress),
         Verb::Selftest(args) => selftest::run(&args),

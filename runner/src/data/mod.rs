@@ -4,6 +4,7 @@
 //! without another model; [`tokenize`] turns them into token ids; [`blocks`] packs running text for
 //! pretraining. Nothing here knows a model or a device.
 
+mod answers;
 mod conversation;
 mod folder;
 mod formats;
@@ -16,6 +17,7 @@ mod template;
 mod tokenize;
 mod tokenizer;
 
+pub use answers::{Answer, answers};
 pub use formats::{Format, HH_MARKER};
 pub use lines::MAX_LINE;
 pub use pack::{blocks, pretraining_texts};

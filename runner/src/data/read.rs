@@ -170,7 +170,8 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
     Ok(data)
 }
 
-fn place(path: &Path, example: usize) -> String {
+/// A row's place in words, for errors.
+pub(super) fn place(path: &Path, example: usize) -> String {
     let unit = if ending(path) == "parquet" { "row" } else { "line" };
     format!("{}, {unit} {}", path.display(), example + 1)
 }
@@ -183,7 +184,7 @@ fn ending(path: &Path) -> String {
 }
 
 /// The rows of a file of any kind, as JSON objects with their numbers from 0.
-fn rows(path: &Path) -> Result<Box<dyn Iterator<Item = Numbered>>> {
+pub(super) fn rows(path: &Path) -> Result<Box<dyn Iterator<Item = Numbered>>> {
     Ok(match ending(path).as_str() {
         "jsonl" | "json" | "ndjson" => Box::new(JsonLines::open(path)?),
         "parquet" => Box::new(ParquetRows::open(path)?),
