@@ -21,6 +21,7 @@ pub mod plan;
 pub mod probe;
 pub mod progress;
 pub mod record;
+pub mod rephrase;
 pub mod report;
 pub mod score;
 pub mod seed;

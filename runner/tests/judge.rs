@@ -472,3 +472,49 @@ fn bad_input_is_named_by_file_line_and_field() {
     place.fails(&[&out[..], &["a.jsonl"]].concat(), &["--out a.jsonl", "what is judged"]);
     assert!(!place.path("x.jsonl").exists() && !place.path("x.calls.jsonl").exists());
 }
+
+#[test]
+fn a_probe_set_has_the_kinds_that_need_no_model_and_rephrasings_where_there_is_one() {
+    let place = Place::new(&[]);
+    let row = |i: usize| json!({"prompt": format!("\n\nHuman: {i}?\n\nAssistant:"), "chosen": format!(" The answer {i}."), "rejected": " No idea."});
+    let rows: String = (0..20).map(|i| row(i).to_string() + "\n").collect();
+    fs::write(place.path("data.jsonl"), rows).unwrap();
+    let make = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ldyn"));
+        command.current_dir(place.0.path()).args(["probe-set", "--data", "data.jsonl", "--prompts", "18"]);
+        command.args(arguments).output().unwrap()
+    };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let read = |name: &str| -> Vec<Value> {
+        place.read(name).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let plain = make(&["--out", "plain.jsonl"]);
+    assert!(plain.status.success(), "{}", said(&plain));
+    let found = read("plain.jsonl");
+    assert_eq!(found.len(), 18);
+    for kind in ["chosen", "rejected", "irr_train", "random_permute", "random_nonhum"] {
+        assert!(found.iter().all(|row| row[kind].is_string()), "{kind}");
+    }
+    // It is not written over.
+    assert!(said(&make(&["--out", "plain.jsonl"])).contains("plain.jsonl"));
+
+    let server = Server::start(&["mute"]);
+    let url = server.url.clone();
+    let chat = ["--endpoint", &url, "--chat-model", "m", "--out", "probe.jsonl"];
+    let whole = make(&chat);
+    assert!(whole.status.success(), "{}", said(&whole));
+    let (found, calls) = (read("probe.jsonl"), server.calls());
+    assert_eq!((found.len(), calls), (18, 4 * 18));
+    for kind in ["chosen_gptsemantic", "chosen_gptformat", "reject_gptsemantic", "reject_gptformat"] {
+        assert!(found.iter().all(|row| row[kind].as_str().unwrap().starts_with(' ')), "{kind}");
+    }
+    // Cut off in its tenth row, it goes on and asks for the rest only.
+    let text = place.read("probe.jsonl");
+    let ninth: usize = text.split_inclusive('\n').take(9).map(str::len).sum();
+    fs::write(place.path("probe.jsonl"), &text[..ninth + 20]).unwrap();
+    assert!(make(&chat).status.success());
+    assert_eq!((place.read("probe.jsonl"), server.calls() - calls), (text, 4 * 9));
+    // Another set is not gone on with.
+    let other = make(&[&chat[..], &["--seed", "2"]].concat());
+    assert!(said(&other).contains("holds another probe set"), "{}", said(&other));
+}

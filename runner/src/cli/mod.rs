@@ -15,6 +15,7 @@ mod judge;
 mod kernel;
 mod pretrain;
 mod probe;
+mod probe_set;
 mod report;
 mod run;
 mod selftest;
@@ -59,6 +60,7 @@ enum Verb {
     Train(train::Args),
     Pretrain(pretrain::Args),
     Probe(probe::Args),
+    ProbeSet(probe_set::Args),
     Decompose(decompose::Args),
     Kernel(kernel::Args),
     Triage(triage::Args),
@@ -126,6 +128,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Verb::Train(args) => train::run(&args, &progress),
         Verb::Pretrain(args) => pretrain::run(&args, &progress),
         Verb::Probe(args) => probe::run(&args, &progress),
+        Verb::ProbeSet(args) => probe_set::run(&args, &progress),
         Verb::Decompose(args) => decompose::run(&args, &progress),
         Verb::Kernel(args) => kernel::run(&args, &progress),
         Verb::Triage(args) => triage::run(&args, &progress),

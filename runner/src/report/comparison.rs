@@ -102,6 +102,8 @@ pub struct Row {
     pub stage: String,
     /// What is measured, in words.
     pub quantity: String,
+    /// The kind of response; absent for a margin.
+    pub kind: Option<String>,
     /// What is read off its curve.
     pub reading: Reading,
     /// Unit.
@@ -268,6 +270,7 @@ fn row(stage: &str, quantity: Quantity, reading: Reading, arms: &[Vec<&Member>])
     values.iter().any(|v| !v.is_empty()).then(|| Row {
         stage: stage.to_owned(),
         quantity: quantity.name(),
+        kind: quantity.kind().map(str::to_owned),
         reading,
         unit: quantity.measure().unit(),
         arms: values

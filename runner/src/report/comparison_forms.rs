@@ -1,11 +1,12 @@
 //! A comparison for people: a page, and text for the terminal.
 
 use super::charts::{DASHES, SMALL};
-use super::comparison::{ArmCurves, CONFIDENCE, Comparison, Number, Row};
+use super::comparison::{ArmCurves, CONFIDENCE, Comparison, Number, Reading, Row};
 use super::page;
+use super::quantity::Measure;
 use super::svg::{Chart, Line, Sample, Style, draw};
 use super::table::aligned;
-use super::text::{count, duration, number, one_line, signed};
+use super::text::{count, duration, number, one_line, signed, symbol};
 use anyhow::Result;
 use minijinja::{Value, context};
 
@@ -43,7 +44,7 @@ pub fn comparison_html(c: &Comparison) -> Result<String> {
                 c.curves.iter().filter(|curves| curves.stage == stage).map(|curves| chart(c, curves));
             let charts = charts.collect::<Result<Vec<_>>>()?;
             let charts: Vec<Value> = charts.into_iter().map(Value::from_safe_string).collect();
-            Ok(context! { name => stage, table => table(c, &rows), charts })
+            Ok(context! { name => stage, table => table(c, &rows), charts, map => map(c, &rows) })
         })
         .collect::<Result<_>>()?;
     let values = context! {
@@ -110,6 +111,37 @@ fn table(c: &Comparison, rows: &[&Row]) -> Vec<Vec<String>> {
         line
     };
     std::iter::once(heading).chain(rows.iter().map(line)).collect()
+}
+
+/// Arms × kinds: the change of log π, coloured within each kind; nothing for one arm.
+fn map(c: &Comparison, rows: &[&Row]) -> Option<Value> {
+    let logp = |row: &&&Row| row.reading == Reading::Change && row.unit == Measure::Logp.unit();
+    let columns: Vec<&&Row> = rows
+        .iter()
+        .filter(|row| row.kind.is_some() && row.quantity.starts_with("log π"))
+        .filter(logp)
+        .collect();
+    if c.arms.len() < 2 || columns.is_empty() {
+        return None;
+    }
+    let line = |(arm, name): (usize, &str)| {
+        let cells: Vec<Value> = columns
+            .iter()
+            .map(|row| match row.arms[arm].value {
+                None => page::cell(0.0, 0.0, "–", String::new()),
+                Some(value) => {
+                    let all = row.arms.iter().filter_map(|n| n.value).map(|v| v.mean.abs());
+                    let title = format!("{}: {}", name, cell(&row.arms[arm], 2));
+                    page::cell(value.mean, all.fold(0.0, f64::max), &signed(value.mean, 1), title)
+                }
+            })
+            .collect();
+        context! { name, cells }
+    };
+    let names = c.arms.iter().map(|arm| arm.name.as_str()).enumerate();
+    let symbols = columns.iter().filter_map(|row| row.kind.as_deref()).map(|kind| symbol(kind).to_owned());
+    let kinds: Vec<String> = symbols.collect();
+    Some(context! { kinds, rows => names.map(line).collect::<Vec<_>>() })
 }
 
 fn cell(n: &Number, decimals: usize) -> String {

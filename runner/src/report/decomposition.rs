@@ -1,6 +1,6 @@
 //! One decomposed update for people: a page with its maps, and text for the terminal.
 
-use super::page;
+use super::page::{self, cell};
 use super::table::aligned;
 use super::text::{number, one_line, short, signed, symbol};
 use crate::record::{Cause, Decomposition, Influence, Response, TokenMap};
@@ -173,18 +173,6 @@ fn scales(d: &Decomposition) -> Vec<Vec<String>> {
         .iter()
         .map(|s| vec![short(s.scale), format!("{:.3e}", s.predicted), format!("{:.3e}", s.remainder)]);
     std::iter::once(header).chain(rows).collect()
-}
-
-/// A coloured cell: its share of the largest value, its sign, what it says.
-fn cell(value: f64, largest: f64, text: &str, title: String) -> Value {
-    let share = if largest > 0.0 { (value.abs() / largest).min(1.0) } else { 0.0 };
-    context! {
-        text => text,
-        title => title,
-        class => if value >= 0.0 { "up" } else { "down" },
-        // The square root lets small values be seen beside large ones.
-        share => number(100.0 * share.sqrt(), 1),
-    }
 }
 
 fn tokens(r: &Response) -> Value {

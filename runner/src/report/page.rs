@@ -1,6 +1,6 @@
 //! What all pages share: a frame with its style, filters, and the escaping of everything that comes from data.
 
-use super::text::{count, rich_html};
+use super::text::{count, number, rich_html};
 use anyhow::{Context, Result};
 use minijinja::{Environment, Value, context};
 
@@ -18,4 +18,16 @@ pub fn render(template: &'static str, values: Value) -> Result<String> {
     let style = Value::from_safe_string(include_str!("page.css").to_owned());
     let page = environment.get_template("page.html")?.render(context! { style, ..values });
     page.context("the page's template")
+}
+
+/// A cell of a heat map: its share of the largest value, its sign, what it says.
+pub fn cell(value: f64, largest: f64, text: &str, title: String) -> Value {
+    let share = if largest > 0.0 { (value.abs() / largest).min(1.0) } else { 0.0 };
+    context! {
+        text => text,
+        title => title,
+        class => if value >= 0.0 { "up" } else { "down" },
+        // The square root lets small values be seen beside large ones.
+        share => number(100.0 * share.sqrt(), 1),
+    }
 }
