@@ -175,13 +175,19 @@ impl<'a, T: Real> FixedProportions<'a, T> {
         if large > T::HALF {
             return Ok(None);
         }
+        let below = |at: &At, i: usize| if bystander(i) { at.below_top(self, i) } else { 0.0 };
         let growth = ats.map(|at| {
-            let mean = |f: fn(f64) -> f64| {
-                let each = |i: usize| if bystander(i) { f(at.below_top(self, i)) } else { 0.0 };
-                self.pi.expectation(|i, _| each(i)) / mass
+            let change = self.pi.expectation(|i, _| below(&at, i).exp_m1()) / mass;
+            let log_mean = if change > -0.5 {
+                change.ln_1p()
+            } else {
+                // Relative to the likeliest of them: their masses may be too small to be scaled down.
+                let with_mass = (0..self.pi.vocab()).filter(|&i| bystander(i) && self.share(i) > 0.0);
+                let high = with_mass.map(|i| below(&at, i)).fold(f64::NEG_INFINITY, f64::max);
+                let each = |i: usize| if bystander(i) { (below(&at, i) - high).exp() } else { 0.0 };
+                high + (self.pi.expectation(|i, _| each(i)) / mass).ln()
             };
-            let change = mean(Real::exp_m1);
-            at.log_top + if change > -0.5 { change.ln_1p() } else { mean(Real::exp).ln() }
+            at.log_top + log_mean
         });
         Ok(Some(Witness { label: first, margin: T::from_f64(growth[1] - growth[0]) }))
     }

@@ -37,6 +37,12 @@ impl<'a, T: Real> NegativeStep<'a, T> {
     /// have those of log α_y where that would cancel. N1 and N2 hold in rounded numbers too, and
     /// small steps keep their digits.
     ///
+    /// # Accuracy
+    ///
+    /// log α of y and of y* is within 4ε of itself, with the ε of the type, and any other within 4ε of
+    /// |log α_{y*}| + s(π_{y*} − π_i); to both comes 4ε·s·π_{y*} with the ε of `f64`, because moves are rounded
+    /// before they are subtracted. π is taken as a softmax that is rounded to the type.
+    ///
     /// # Errors
     ///
     /// [`Error::Label`] if `label` ≥ V; [`Error::Range`] if V < 2 or unless 0 < s < ∞.
@@ -220,6 +226,10 @@ impl<'a, T: Real> NegativeStep<'a, T> {
 }
 
 /// N5: ‖π‖² − π_y, the limit of τ(s) as s → 0. Where π_y ≥ ‖π‖², every other label rises at first.
+///
+/// # Accuracy
+///
+/// That of [`Distribution::sum_sq`], and one rounding: absolute, where the two nearly cancel.
 ///
 /// # Errors
 ///
