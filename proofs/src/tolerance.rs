@@ -166,7 +166,7 @@ pub const KL: Tolerance = Tolerance {
 /// log α of a negative step, in ε of itself (y, y*) or of what it is the difference of (the others).
 pub const GROWN: Tolerance = Tolerance {
     name: "GROWN",
-    relative: 4.0,
+    relative: 6.0,
     reason: "sums of one sign in f64, their logarithm, the rounding of the result, and the mass of a rounded π",
 };
 

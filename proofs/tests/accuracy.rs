@@ -8,7 +8,7 @@ use ldyn_core::loss::{Dpo, Exo, Ipo, Kto, MarginLoss, Orpo, PairLogps, Preferenc
 use ldyn_core::ntk::{Dense, Features, Jacobians, Kernel, Shape};
 use ldyn_core::simplex::Distribution;
 use ldyn_core::softmax::{log_sigmoid, log_softmax_into, log_sum_exp, log1mexp, sigmoid, softmax_into};
-use ldyn_core::squeezing::NegativeStep;
+use ldyn_core::squeezing::{NegativeStep, PositiveStep};
 use ldyn_core::{Real, adaptation, decomposition};
 use ldyn_proofs::precise::{Big, Row, Softmax, VOCABS, big, distance, exp, noise, ulp};
 use ldyn_proofs::tolerance::*;
@@ -409,35 +409,38 @@ fn growth_in<T: Real>(allowed: Tolerance) {
         let label = row.at.len() / 2;
         let own = row.at[label];
         let mass = sum(&row, |i| big(p[i]));
-        for s in [1e-6, 0.7, 60.0].map(T::from_f64) {
-            let step = NegativeStep::new(pi, label, s).unwrap();
-            let top = row.at[step.runner_up()];
-            // Relative to y*: Σ π (e^x − 1) has terms of one sign.
-            let below = |at: T, hit: f64| big(s) * (big(at) - big(hit) - big(p[top]));
-            let term = |x: &Big, p: T| big(p) * x.exp_m1().with_precision(160).value();
-            let change = sum(&row, |i| term(&below(p[i], 0.0), p[i])) - term(&below(p[own], 0.0), p[own])
-                + term(&below(p[own], 1.0), p[own]);
-            let log_top = -(change / &mass).ln_1p();
-            let here = || format!("{place}, s = {s}");
+        for (s, learns) in
+            [1e-6, 0.7, 60.0].into_iter().flat_map(|s| [(T::from_f64(s), false), (T::from_f64(s), true)])
+        {
+            let (unlearn, learn) =
+                (NegativeStep::new(pi, label, s).unwrap(), PositiveStep::new(pi, label, s).unwrap());
+            let runner_up = row.at[unlearn.runner_up()];
+            // Moves relative to the largest of them: Σ π (e^x − 1) has terms of one sign.
+            let below = |at: T, hit: f64| {
+                let away = big(at) - big(hit);
+                let lag = if learns { big(p[own]) - big(1.0) - away } else { away - big(p[runner_up]) };
+                big(s) * lag
+            };
+            let mean = |f: fn(&Big) -> Big| {
+                let term = |p: T, hit: f64| big(p) * f(&below(p, hit));
+                (sum(&row, |i| term(p[i], 0.0)) - term(p[own], 0.0) + term(p[own], 1.0)) / &mass
+            };
+            let change = mean(|x| x.exp_m1().with_precision(160).value());
+            let log_top = if change > big(-0.5) { -change.ln_1p() } else { -mean(exp).ln() };
+            let here = || format!("{place}, s = {s}, learns: {learns}");
             // Moves are rounded before they are subtracted; and no unit is below the smallest number.
-            let floor = ulp::<T>(&big(0.0)) + eps::<f64>() * s.to_f64() * p[top].to_f64();
+            let floor = ulp::<T>(&big(0.0)) + eps::<f64>() * s.to_f64() * p[runner_up].to_f64();
             let mut see = |i: usize, x: &Big, is_end: bool| {
                 let exact = x + &log_top;
-                let found = step.log_growth(i).unwrap();
-                if is_end {
-                    ends.see(distance(found, &exact), eps::<T>() * size(&exact) + floor, here);
-                } else {
-                    others.see(
-                        distance(found, &exact),
-                        eps::<T>() * (size(x) + size(&log_top)) + floor,
-                        here,
-                    );
-                }
+                let found = if learns { learn.log_growth(i) } else { unlearn.log_growth(i) }.unwrap();
+                let (worst, of) =
+                    if is_end { (&mut ends, size(&exact)) } else { (&mut others, size(x) + size(&log_top)) };
+                worst.see(distance(found, &exact), eps::<T>() * of + floor, here);
             };
             see(label, &below(p[own], 1.0), true);
-            for level in 0..p.len() {
+            for (level, &at) in p.iter().enumerate() {
                 if let Some(i) = (0..row.at.len()).find(|&i| i != label && row.at[i] == level) {
-                    see(i, &below(p[level], 0.0), level == top);
+                    see(i, &below(at, 0.0), level == runner_up);
                 }
             }
         }

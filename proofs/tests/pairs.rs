@@ -122,19 +122,18 @@ proptest! {
         let pi = rows.each_ref().map(|z| oracle::softmax(z));
         let contexts = contexts([&pi[0], &pi[1]], pair, s, overlap);
         let exact = moves([&pi[0], &pi[1]], pair, s, overlap);
-        let mut found = vec![0.0; pi[0].len()];
+        let (mut moved, mut after) = (exact.clone(), vec![0.0; pi[0].len()]);
+        contexts.chosen_context_into(&mut moved[0]).unwrap();
+        contexts.rejected_context_into(&mut moved[1]).unwrap();
         for (k, step) in [contexts.chosen_context(), contexts.rejected_context()].iter().enumerate() {
             let scale = oracle::scale(&rows[k], 3.0 * s);
-            if k == 0 { contexts.chosen_context_into(&mut found) } else { contexts.rejected_context_into(&mut found) }.unwrap();
-            for i in 0..found.len() {
-                prop_assert!(GROWTH.equal(found[i], exact[k][i], s));
-            }
+            prop_assert!(moved[k].iter().zip(&exact[k]).all(|(found, exact)| GROWTH.equal(*found, *exact, s)));
+            step.after_into(&mut after).unwrap();
             let growth = oracle::log_growth(&rows[k], &oracle::moved(&rows[k], &exact[k]));
-            step.after_into(&mut found).unwrap();
-            for i in 0..found.len() {
-                let log_growth = step.log_growth(i).unwrap();
-                prop_assert!(GROWTH.equal(log_growth, growth[i], scale), "context {k}, label {i}: {log_growth} {}", growth[i]);
-                prop_assert!(GROWTH.equal(found[i], pi[k][i] * growth[i].exp(), scale));
+            for (i, &growth) in growth.iter().enumerate() {
+                let found = step.log_growth(i).unwrap();
+                prop_assert!(GROWTH.equal(found, growth, scale), "context {k}, label {i}: {found} {growth}");
+                prop_assert!(GROWTH.equal(after[i], pi[k][i] * growth.exp(), scale));
             }
         }
     }
@@ -144,14 +143,15 @@ proptest! {
         let other = tilted(&z, tilt);
         let pi = [oracle::softmax(&z), oracle::softmax(&other)];
         let contexts = contexts([&pi[0], &pi[1]], pair, s, 0.0);
-        let exact = [
-            oracle::log_growth(&z, &oracle::positive_step(&z, pair.0, s)),
-            oracle::log_growth(&other, &oracle::negative_step(&other, pair.1, s)),
-        ];
-        for i in 0..z.len() {
-            let [plus, minus] = [contexts.chosen_context(), contexts.rejected_context()].map(|c| c.log_growth(i).unwrap());
-            prop_assert!(GROWTH.equal(plus, exact[0][i], oracle::scale(&z, s)), "{plus} {}", exact[0][i]);
-            prop_assert!(GROWTH.equal(minus, exact[1][i], oracle::scale(&other, s)), "{minus} {}", exact[1][i]);
+        let learned = oracle::log_growth(&z, &oracle::positive_step(&z, pair.0, s));
+        for (i, &exact) in learned.iter().enumerate() {
+            let found = contexts.chosen_context().log_growth(i).unwrap();
+            prop_assert!(GROWTH.equal(found, exact, oracle::scale(&z, s)), "{found} {exact}");
+        }
+        let unlearned = oracle::log_growth(&other, &oracle::negative_step(&other, pair.1, s));
+        for (i, &exact) in unlearned.iter().enumerate() {
+            let found = contexts.rejected_context().log_growth(i).unwrap();
+            prop_assert!(GROWTH.equal(found, exact, oracle::scale(&other, s)), "{found} {exact}");
         }
     }
 

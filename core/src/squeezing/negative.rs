@@ -39,8 +39,8 @@ impl<'a, T: Real> NegativeStep<'a, T> {
     ///
     /// # Accuracy
     ///
-    /// log α of y and of y* is within 4ε of itself, with the ε of the type, and any other within 4ε of
-    /// |log α_{y*}| + s(π_{y*} − π_i); to both comes 4ε·s·π_{y*} with the ε of `f64`, because moves are rounded
+    /// log α of y and of y* is within 6ε of itself, with the ε of the type, and any other within 6ε of
+    /// |log α_{y*}| + s(π_{y*} − π_i); to both comes 6ε·s·π_{y*} with the ε of `f64`, because moves are rounded
     /// before they are subtracted. π is taken as a softmax that is rounded to the type.
     ///
     /// # Errors

@@ -28,6 +28,10 @@ pub struct PositiveStep<'a, T> {
 impl<'a, T: Real> PositiveStep<'a, T> {
     /// The step of size `step` = η‖φ‖² towards `label`.
     ///
+    /// # Accuracy
+    ///
+    /// As [`NegativeStep::new`](super::NegativeStep::new), the others relative to y: |log α_y| + s(1 − π_y + π_i).
+    ///
     /// # Errors
     ///
     /// [`Error::Label`] if `label` ≥ V; [`Error::Range`] if V < 2 or unless 0 < s < ∞.
