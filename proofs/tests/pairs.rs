@@ -122,7 +122,8 @@ proptest! {
         let pi = rows.each_ref().map(|z| oracle::softmax(z));
         let contexts = contexts([&pi[0], &pi[1]], pair, s, overlap);
         let exact = moves([&pi[0], &pi[1]], pair, s, overlap);
-        let (mut moved, mut after) = (exact.clone(), vec![0.0; pi[0].len()]);
+        let mut after = vec![f64::NAN; pi[0].len()];
+        let mut moved = [after.clone(), after.clone()];
         contexts.chosen_context_into(&mut moved[0]).unwrap();
         contexts.rejected_context_into(&mut moved[1]).unwrap();
         for (k, step) in [contexts.chosen_context(), contexts.rejected_context()].iter().enumerate() {

@@ -89,6 +89,10 @@ impl<'a, T: Real> FixedProportions<'a, T> {
 
     /// log α_i of the negative step of size `step` at π_y = `p`. O(V).
     ///
+    /// # Accuracy
+    ///
+    /// In `f64` within 20ε·(10 + max(1 + s, |z|)) of the change of the log-softmax.
+    ///
     /// # Errors
     ///
     /// [`Error::Label`]; [`Error::Range`] unless 0 < p < 1 and 0 < s < ∞.

@@ -74,11 +74,19 @@ impl<'a, T: Real> TwoContexts<'a, T> {
     }
 
     /// The step as χ⁺ sees it. O(V).
+    ///
+    /// # Accuracy
+    ///
+    /// In `f64` log α is within 20ε·max(1 + 3s, |z|) of the change of the log-softmax.
     pub fn chosen_context(&self) -> ContextStep<'a, T> {
         self.context(0)
     }
 
     /// The step as χ⁻ sees it. O(V).
+    ///
+    /// # Accuracy
+    ///
+    /// As [`chosen_context`](Self::chosen_context).
     ///
     /// # Examples
     ///

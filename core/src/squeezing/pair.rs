@@ -34,6 +34,10 @@ pub struct PairStep<'a, T> {
 impl<'a, T: Real> PairStep<'a, T> {
     /// The step of size `step` with the weights (w₊, w₋) of an objective: see [`loss`](crate::loss).
     ///
+    /// # Accuracy
+    ///
+    /// In `f64` log α is within 20ε·max(1 + 3s, |z|) of the change of the log-softmax, for weights up to 2.
+    ///
     /// # Errors
     ///
     /// [`Error::Label`] if a label is ≥ V; [`Error::Range`] if the labels are the same, unless 0 < s < ∞ and
