@@ -90,6 +90,7 @@ pub(crate) fn mean<T: Real>(pi: &Distribution<'_, T>, v: &[T]) -> T {
 /// // The gradient of −log π(1): −e₁ with respect to log π, π − e₁ with respect to z.
 /// adaptation::apply_transpose_into(&pi, &[0.0, -1.0], &mut residual)?;
 /// assert_eq!(residual, [0.75, -0.75]);
+/// assert!(adaptation::apply_transpose_into(&pi, &[0.0], &mut residual).is_err());
 /// # Ok::<(), ldyn_core::Error>(())
 /// ```
 pub fn apply_transpose_into<T: Real>(pi: &Distribution<'_, T>, v: &[T], out: &mut [T]) -> Result<(), Error> {

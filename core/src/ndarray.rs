@@ -61,6 +61,7 @@ pub fn log_softmax<T: Real>(logits: ArrayView1<'_, T>) -> Result<Array1<T>, Erro
 /// use ndarray::array;
 /// let logits = array![[0.0_f64, 0.0], [0.0, f64::NEG_INFINITY]];
 /// assert_eq!(softmax_rows(logits.view())?, array![[0.5, 0.5], [1.0, 0.0]]);
+/// assert!(softmax_rows(array![[0.0, f64::NAN]].view()).is_err());
 /// # Ok::<(), ldyn_core::Error>(())
 /// ```
 pub fn softmax_rows<T: Real>(logits: ArrayView2<'_, T>) -> Result<Array2<T>, Error> {

@@ -31,6 +31,13 @@ pub struct Shape {
 }
 
 /// K as a product: all that a prediction needs.
+///
+/// # Accuracy
+///
+/// An inner product of d numbers, as in [`Features::factor`] and [`Jacobians::dense_into`], is added up in `f64`: it
+/// is within ε of itself with the ε of the type, and within d·ε·Σ|a·b| with that of `f64`. The norms are as exact. A
+/// product with [`Dense`] is such a sum over V; one with [`Jacobians`] adds d numbers of the type, each rounded,
+/// and is within (d + V)·ε of the sum of all their absolute values.
 pub trait Kernel<T: Real> {
     /// M, L and V.
     fn shape(&self) -> Shape;

@@ -916,7 +916,7 @@ Theorem entropy_change :
     = - sum n (fun i => p i * ((growth n p d i - 1) * ln (p i) + growth n p d i * ln (growth n p d i))).
 Proof. exact Entropy.entropy_change. Qed.
 
-(** Beyond first order: if −log π_y ≥ H, the entropy falls at every step size … *)
+(** N11, beyond first order: if −log π_y ≥ H, the entropy falls at every step size … *)
 Theorem entropy_falls :
   forall n p y t, distribution n p -> (y < n)%nat -> runner_up n p y t -> forall s, 0 < s ->
   entropy n p <= - ln (p y) ->
@@ -1013,7 +1013,7 @@ Theorem lighter_label_falls_more :
   negative_growth n p y s y < negative_growth n q y s y.
 Proof. exact Monotone.lighter_label_falls_more. Qed.
 
-(** … and, up to π_y = 1/2, the labels other than y and y* together grow less. *)
+(** C7: up to π_y = 1/2, the labels other than y and y* together grow less. *)
 Theorem rest_grows_less :
   forall n y t k p q s, distribution n p -> distribution n q -> (y < n)%nat ->
   runner_up n p y t -> (k < n)%nat /\ k <> y /\ k <> t -> lighter n y p q -> q y <= 1 / 2 ->
@@ -1054,7 +1054,7 @@ Theorem one_half_is_optimal :
     /\ q 2%nat <= q 1%nat + c /\ negative_growth 3 q 2 s 0 < negative_growth 3 p 2 s 0.
 Proof. exact CounterExamples.one_half_is_optimal. Qed.
 
-(** Mass off y tilted to its likelier labels: the least likely one loses more. *)
+(** C8: mass off y tilted to its likelier labels: the least likely one loses more. *)
 Theorem peakier_least_falls_more :
   forall n y p q s l, distribution n p -> distribution n q -> (y < n)%nat -> peakier n y p q ->
   0 < s -> (l < n)%nat -> l <> y -> (forall j, (j < n)%nat -> j <> y -> p l <= p j) ->
@@ -1165,7 +1165,7 @@ Theorem others_fall_if_target_is_likely :
   positive_growth n p y s i < 1.
 Proof. exact PositiveStep.others_fall_if_target_is_likely. Qed.
 
-(** A label with π_i < ‖π‖² − π_y rises at small step sizes. *)
+(** L7: a label with π_i < ‖π‖² − π_y rises at small step sizes. *)
 Theorem small_labels_rise_at_first :
   forall n p y c s, distribution n p -> (y < n)%nat -> runner_up n p y c -> 0 < s -> forall i,
   i <> y -> s * ((1 - p y + p c) * (1 - p y + p c)) / 8 < norm_sq n p - p y - p i ->
@@ -1262,7 +1262,7 @@ Theorem label_decay :
     <= p y / p top * exp (- (sum t eta * (1 + p top - p y))).
 Proof. exact Repeated.label_decay. Qed.
 
-(** π_y → 0 if the steps add up to infinity. *)
+(** T9: π_y → 0 if the steps add up to infinity. *)
 Theorem label_vanishes :
   forall n p y top eta, distribution n p -> (y < n)%nat -> runner_up n p y top ->
   (forall t, 0 < eta t) -> diverges eta ->
@@ -1342,7 +1342,7 @@ Theorem competitor_keeps_falling :
   learned n p y eta (S t) c < learned n p y eta t c.
 Proof. exact Repeated.competitor_keeps_falling. Qed.
 
-(** … and π_y → 1. *)
+(** … and, L8, π_y → 1. *)
 Theorem learning_limit :
   forall n p y eta, distribution n p -> (y < n)%nat -> (2 <= n)%nat -> (forall t, 0 < eta t) ->
   diverges eta ->
@@ -1448,7 +1448,7 @@ Theorem overlap_odds :
     = s * (pm i - rho * pp i - (pm j - rho * pp j)).
 Proof. exact BothSigns.overlap_odds. Qed.
 
-(** Equal distributions: the squeeze fades linearly in ρ. *)
+(** P9: equal distributions: the squeeze fades linearly in ρ. *)
 Theorem overlap_fades :
   forall n p a b rho s i j, distribution n p -> (i < n)%nat -> (j < n)%nat -> i <> a ->
   i <> b -> j <> a -> j <> b ->
@@ -1466,7 +1466,7 @@ Theorem squeeze_dissolves :
     /\ forall i, (i < 3)%nat -> Rabs (alpha 1 i - 990/1000) <= 5/10000.
 Proof. exact Quoted.squeeze_dissolves. Qed.
 
-(** Y⁻ falls most if ρ ≤ 1 − π⁻_{y⁻} … *)
+(** P10: y⁻ falls most if ρ ≤ 1 − π⁻_{y⁻} … *)
 Theorem rejected_falls_at_small_overlap :
   forall n pp pm a b rho s, distribution n pp -> distribution n pm -> (a < n)%nat ->
   (b < n)%nat -> a <> b -> 0 <= rho <= 1 -> 0 < s -> rho <= 1 - pm b ->
@@ -1484,7 +1484,7 @@ Theorem rejected_falls_in_equal_contexts :
       pm (overlapping pp pm a b rho s) i).
 Proof. exact BothSigns.rejected_falls_in_equal_contexts. Qed.
 
-(** From ρ = 1/2 on, y⁺ rises most there too. *)
+(** P11: from ρ = 1/2 on, y⁺ rises most there too. *)
 Theorem chosen_rises_at_half_overlap :
   forall n pp pm a b rho s, distribution n pm -> (a < n)%nat -> (b < n)%nat -> a <> b ->
   0 <= rho <= 1 -> 0 < s -> (forall i, (i < n)%nat -> pp i = pm i) -> 1 / 2 <= rho ->
@@ -1493,7 +1493,7 @@ Theorem chosen_rises_at_half_overlap :
       (overlapping pp pm a b rho s) a).
 Proof. exact BothSigns.chosen_rises_at_half_overlap. Qed.
 
-(** False: "y⁻ falls in its own context" (ρ = 1, unequal distributions). *)
+(** S20: "y⁻ falls in its own context": not at ρ = 1 between unequal distributions. *)
 Theorem rejected_label_can_rise :
   1 < growth 3 rejected_context (overlapping chosen_context rejected_context 0 1 1 1) 1.
 Proof. exact CounterExamples.rejected_label_can_rise. Qed.

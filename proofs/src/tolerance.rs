@@ -163,8 +163,29 @@ pub const KL: Tolerance = Tolerance {
     reason: "17 terms of a series and a sum over the labels in f64, all of one sign",
 };
 
+/// log α of a negative step, in ε of itself (y, y*) or of what it is the difference of (the others).
+pub const GROWN: Tolerance = Tolerance {
+    name: "GROWN",
+    relative: 6.0,
+    reason: "sums of one sign in f64, their logarithm, the rounding of the result, and the mass of a rounded π",
+};
+
+/// Inner products and products with a kernel, in the worst case of their sums.
+pub const KERNEL: Tolerance = Tolerance {
+    name: "KERNEL",
+    relative: 1.0,
+    reason: "the unit counts every rounding of the sum, as if all agreed",
+};
+
+/// Losses and weights, in ε·(1 + |βh|) of themselves or of what they are the difference of.
+pub const LOSS: Tolerance = Tolerance {
+    name: "LOSS",
+    relative: 4.0,
+    reason: "βh is rounded before a function within 4 ulp is taken of it; products and sums by ε/2 each",
+};
+
 /// All tolerances.
-pub const TABLE: [Tolerance; 20] = [
+pub const TABLE: [Tolerance; 23] = [
     EXACT,
     ALGEBRA,
     GROWTH,
@@ -185,4 +206,7 @@ pub const TABLE: [Tolerance; 20] = [
     TOKEN,
     RESIDUAL,
     KL,
+    GROWN,
+    KERNEL,
+    LOSS,
 ];

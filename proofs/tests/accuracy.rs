@@ -4,8 +4,11 @@
 //! -p ldyn-proofs --test accuracy -- --nocapture`.
 
 use ldyn_core::diagnostics::{a_norm, energy, gap_norm, residual_into, token_stats};
+use ldyn_core::loss::{Dpo, Exo, Ipo, Kto, MarginLoss, Orpo, PairLogps, PreferenceLoss};
+use ldyn_core::ntk::{Dense, Features, Jacobians, Kernel, Shape};
 use ldyn_core::simplex::Distribution;
 use ldyn_core::softmax::{log_sigmoid, log_softmax_into, log_sum_exp, log1mexp, sigmoid, softmax_into};
+use ldyn_core::squeezing::{NegativeStep, PositiveStep};
 use ldyn_core::{Real, adaptation, decomposition};
 use ldyn_proofs::precise::{Big, Row, Softmax, VOCABS, big, distance, exp, noise, ulp};
 use ldyn_proofs::tolerance::*;
@@ -396,4 +399,214 @@ fn remainder_in<T: Real>(allowed: Tolerance) {
 #[test]
 fn the_remainder_is_within_its_bound() {
     in_both_types!(remainder_in, KL);
+}
+
+fn growth_in<T: Real>(allowed: Tolerance) {
+    let (mut ends, mut others) = (Worst::default(), Worst::default());
+    for (row, place) in rows::<T>().filter(|(row, _)| row.at.len() > 1) {
+        let (pi, p) = probabilities(&row, &place);
+        let pi = Distribution::new(&pi).unwrap();
+        let label = row.at.len() / 2;
+        let own = row.at[label];
+        let mass = sum(&row, |i| big(p[i]));
+        for (s, learns) in
+            [1e-6, 0.7, 60.0].into_iter().flat_map(|s| [(T::from_f64(s), false), (T::from_f64(s), true)])
+        {
+            let (unlearn, learn) =
+                (NegativeStep::new(pi, label, s).unwrap(), PositiveStep::new(pi, label, s).unwrap());
+            let runner_up = row.at[unlearn.runner_up()];
+            // Moves relative to the largest of them: Σ π (e^x − 1) has terms of one sign.
+            let below = |at: T, hit: f64| {
+                let away = big(at) - big(hit);
+                let lag = if learns { big(p[own]) - big(1.0) - away } else { away - big(p[runner_up]) };
+                big(s) * lag
+            };
+            let mean = |f: fn(&Big) -> Big| {
+                let term = |p: T, hit: f64| big(p) * f(&below(p, hit));
+                (sum(&row, |i| term(p[i], 0.0)) - term(p[own], 0.0) + term(p[own], 1.0)) / &mass
+            };
+            let change = mean(|x| x.exp_m1().with_precision(160).value());
+            let log_top = if change > big(-0.5) { -change.ln_1p() } else { -mean(exp).ln() };
+            let here = || format!("{place}, s = {s}, learns: {learns}");
+            // Moves are rounded before they are subtracted; and no unit is below the smallest number.
+            let floor = ulp::<T>(&big(0.0)) + eps::<f64>() * s.to_f64() * p[runner_up].to_f64();
+            let mut see = |i: usize, x: &Big, is_end: bool| {
+                let exact = x + &log_top;
+                let found = if learns { learn.log_growth(i) } else { unlearn.log_growth(i) }.unwrap();
+                let (worst, of) =
+                    if is_end { (&mut ends, size(&exact)) } else { (&mut others, size(x) + size(&log_top)) };
+                worst.see(distance(found, &exact), eps::<T>() * of + floor, here);
+            };
+            see(label, &below(p[own], 1.0), true);
+            for (level, &at) in p.iter().enumerate() {
+                if let Some(i) = (0..row.at.len()).find(|&i| i != label && row.at[i] == level) {
+                    see(i, &below(at, 0.0), level == runner_up);
+                }
+            }
+        }
+    }
+    ends.within::<T>("log_growth of y and y*", allowed);
+    others.within::<T>("log_growth of the others", allowed);
+}
+
+#[test]
+fn growth_is_within_its_bound() {
+    in_both_types!(growth_in, GROWN);
+}
+
+/// Inner products and products with a kernel of d parameters: V = 3, and as many positions.
+fn kernel_in<T: Real>(allowed: Tolerance) {
+    let names = ["factor", "dense_into", "frobenius", "add_product", "Dense::add_product"];
+    let mut worst = names.map(|_| Worst::default());
+    for d in [1, 7, 300] {
+        let mut next = noise(d);
+        let mut numbers = |n: usize| (0..n).map(|_| T::from_f64(4.0 * next() - 2.0)).collect::<Vec<T>>();
+        let (observed, updated, residual) = (numbers(3 * d), numbers(3 * d), numbers(3));
+        let place = || format!("d = {d}");
+        let row = |rows: &'_ [T], i: usize| rows[i * d..(i + 1) * d].to_vec();
+        let products = |i: usize, j: usize| -> Vec<Big> {
+            row(&observed, i).iter().zip(row(&updated, j)).map(|(a, b)| big(*a) * big(b)).collect()
+        };
+        let total = |terms: Vec<Big>| terms.into_iter().fold(big(0.0), |sum, term| sum + term);
+        let absolute = |i, j| products(i, j).iter().map(size).sum::<f64>();
+        let of_dot =
+            |i, j| eps::<T>() * size(&total(products(i, j))) + d as f64 * eps::<f64>() * absolute(i, j);
+
+        let features = Features::new(&observed, &updated, d, 3).unwrap();
+        let jacobians = Jacobians::new(&observed, &updated, d, 3).unwrap();
+        let mut dense = [T::ZERO; 9];
+        jacobians.dense_into(0, 0, &mut dense).unwrap();
+        let mut squares = big(0.0);
+        for (i, j) in (0..9).map(|k| (k / 3, k % 3)) {
+            let exact = total(products(i, j));
+            worst[0].see(distance(features.factor(i, j), &exact), of_dot(i, j), place);
+            worst[1].see(distance(dense[3 * i + j], &exact), of_dot(i, j), place);
+            squares += &exact * &exact;
+        }
+        let largest = (0..9).map(|k| of_dot(k / 3, k % 3)).fold(0.0, f64::max);
+        let norm = squares.sqrt();
+        worst[2].see(
+            distance(jacobians.frobenius(0, 0), &norm),
+            eps::<T>() * size(&norm) + 3.0 * largest,
+            place,
+        );
+
+        let shape = Shape { observed: 1, updated: 1, vocab: 3 };
+        let mut out = [[T::ZERO; 3]; 2];
+        jacobians.add_product(0, 0, T::ONE, &residual, &mut out[0]);
+        Dense::new(&dense, shape).unwrap().add_product(0, 0, T::ONE, &residual, &mut out[1]);
+        for i in 0..3 {
+            let exact = (0..3).fold(big(0.0), |sum, j| sum + total(products(i, j)) * big(residual[j]));
+            let sizes: f64 = (0..3).map(|j| absolute(i, j) * residual[j].abs().to_f64()).sum();
+            worst[3].see(distance(out[0][i], &exact), (d + 3) as f64 * eps::<T>() * sizes, place);
+            let exact = (0..3).fold(big(0.0), |sum, j| sum + big(dense[3 * i + j]) * big(residual[j]));
+            let sizes: f64 = (0..3).map(|j| (dense[3 * i + j] * residual[j]).abs().to_f64()).sum();
+            worst[4].see(
+                distance(out[1][i], &exact),
+                eps::<T>() * size(&exact) + 3.0 * eps::<f64>() * sizes,
+                place,
+            );
+        }
+    }
+    for (name, worst) in names.into_iter().zip(worst) {
+        worst.within::<T>(name, allowed);
+    }
+}
+
+#[test]
+fn kernels_are_within_their_bounds() {
+    in_both_types!(kernel_in, KERNEL);
+}
+
+/// σ(x) and −log σ(x).
+fn logistic(x: &Big) -> (Big, Big) {
+    let e = exp(&if *x < big(0.0) { x.clone() } else { -x });
+    let sigmoid = if *x < big(0.0) { &e / (&e + big(1.0)) } else { big(1.0) / (&e + big(1.0)) };
+    let loss = if *x < big(0.0) { -x + e.ln_1p() } else { e.ln_1p() };
+    (sigmoid, loss)
+}
+
+/// One loss of each form: logistic, square, divergence, sigmoid, odds.
+fn losses_in<T: Real>(allowed: Tolerance) {
+    let forms = ["dpo", "dpo, smoothed", "ipo", "exo", "kto", "orpo"];
+    let mut worst = forms.map(|_| [Worst::default(), Worst::default()]);
+    let (beta, flips) = (T::from_f64(0.3), T::from_f64(0.125));
+    let (b, e, one) = (big(beta), big(flips), big(1.0));
+    let dpo = [T::ZERO, flips].map(|flips| Dpo::new(beta, flips).unwrap());
+    let (ipo, exo) = (Ipo::new(beta).unwrap(), Exo::new(beta, flips).unwrap());
+    let (kto, orpo) = (Kto::new(beta, T::ONE, T::ONE).unwrap(), Orpo::new(beta).unwrap());
+    let mut next = noise(7);
+    let margins = (0..400).map(|i| T::from_f64([1.0, 30.0, 200.0, 1e-3][i % 4] * (2.0 * next() - 1.0)));
+    for h in margins {
+        let x = &b * big(h);
+        let relative = eps::<T>() * (1.0 + size(&x));
+        let ((up, loss_up), (down, loss_down)) = (logistic(&x), logistic(&-&x));
+        let mut see = |form: usize, found: [T; 2], exact: [&Big; 2], unit: [f64; 2]| {
+            for k in 0..2 {
+                worst[form][k].see(distance(found[k], exact[k]), unit[k], || format!("h = {h}"));
+            }
+        };
+        let floor = ulp::<T>(&big(0.0));
+        let of = |exact: &Big| relative * size(exact) + floor;
+
+        let weight = &b * &down;
+        see(0, [dpo[0].loss_at(h), dpo[0].pull_at(h)], [&loss_up, &weight], [of(&loss_up), of(&weight)]);
+        let loss = (&one - &e) * &loss_up + &e * &loss_down;
+        let weight = &b * (&one - &e - &up);
+        see(1, [dpo[1].loss_at(h), dpo[1].pull_at(h)], [&loss, &weight], [of(&loss), relative * size(&b)]);
+
+        let target = big(0.5) / &b;
+        let (loss, weight) = ((big(h) - &target) * (big(h) - &target), &one / &b - big(2.0) * big(h));
+        let sizes = size(&target) + h.abs().to_f64();
+        let unit = [eps::<T>() * sizes * sizes, eps::<T>() * sizes];
+        see(2, [ipo.loss_at(h), ipo.pull_at(h)], [&loss, &weight], unit);
+
+        let labels = ((&one - &e).ln(), e.ln());
+        let (keep, flip) = (&up * (-&loss_up - &labels.0), &down * (-&loss_down - &labels.1));
+        let weight = &b * &up * &down * (&labels.0 - &labels.1 - &x);
+        let pull = &b * &up * &down * big(2.0 + size(&x));
+        see(
+            3,
+            [exo.loss_at(h), exo.pull_at(h)],
+            [&(keep.clone() + &flip), &weight],
+            [relative * (size(&keep) + size(&flip) + 1.0), of(&pull)],
+        );
+
+        let good = kto.desirable(h, T::ZERO);
+        let weight = &b * &up * &down;
+        see(4, [good.loss, good.weight], [&down, &weight], [of(&down), of(&weight)]);
+
+        let mean = |x: T| if x < T::ZERO { x } else { -x };
+        let pair = PairLogps {
+            chosen: mean(h),
+            rejected: T::from_f64(-0.75),
+            ref_chosen: T::ZERO,
+            ref_rejected: T::ZERO,
+            chosen_len: 1,
+            rejected_len: 1,
+        };
+        if -pair.chosen > T::EPSILON {
+            let (c, r) = (big(pair.chosen), big(pair.rejected));
+            let q = |x: &Big| -x.exp_m1();
+            let odds = (&c - &r) - (q(&c).ln() - q(&r).ln());
+            let (u, loss_odds) = (logistic(&-&odds).0 / q(&c), logistic(&odds).1);
+            let loss = -&c + &b * &loss_odds;
+            let weight = &one + &b * &u;
+            see(
+                5,
+                [orpo.loss(&pair), orpo.weights(&pair).0],
+                [&loss, &weight],
+                [eps::<T>() * (1.0 + size(&c)), eps::<T>() * (1.0 + size(&c)) * size(&weight)],
+            );
+        }
+    }
+    for (form, [loss, weight]) in forms.into_iter().zip(worst) {
+        loss.within::<T>(&format!("loss of {form}"), allowed);
+        weight.within::<T>(&format!("weight of {form}"), allowed);
+    }
+}
+
+#[test]
+fn losses_and_weights_are_within_their_bounds() {
+    in_both_types!(losses_in, LOSS);
 }

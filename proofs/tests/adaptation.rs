@@ -88,7 +88,10 @@ proptest! {
     #[test]
     fn the_norm_is_the_root_of_v_pi_squared_plus_v_minus_2((pi, _, _) in inputs()) {
         let vocab = pi.len() as f64;
-        let exact = oracle::sum(dense(&pi).concat().iter().map(|a| a * a)).sqrt();
+        let dense = dense(&pi);
+        let trace = oracle::sum((0..pi.len()).map(|i| dense[i][i]));
+        prop_assert!(ALGEBRA.equal(trace, vocab - 1.0, vocab));
+        let exact = oracle::sum(dense.concat().iter().map(|a| a * a)).sqrt();
         let found = a_norm(oracle::sum_sq(&pi), pi.len());
         prop_assert!(ALGEBRA.equal(found, exact, vocab));
         prop_assert!(ALGEBRA.holds(found - (vocab - 1.0).sqrt(), vocab), "not below the uniform's");

@@ -1,7 +1,7 @@
 //! "A smaller π_y squeezes harder", in the settings in which it is a theorem.
 
 use ldyn_core::simplex::Distribution;
-use ldyn_core::squeezing::{FixedProportions, third_labels_lose_after_transfer};
+use ldyn_core::squeezing::{FixedProportions, least_likely_falls_more, third_labels_lose_after_transfer};
 use ldyn_proofs::tolerance::{EXACT, GROWTH, RATE};
 use ldyn_proofs::{oracle, strategies};
 use proptest::prelude::*;
@@ -101,11 +101,53 @@ proptest! {
     }
 
     #[test]
-    fn at_small_steps_a_label_loses_below_its_own_probability_of_the_label((z, label, _, (p, _)) in families()) {
+    fn the_rest_grows_less_the_less_likely_the_label((z, label, s, (small, large)) in families()) {
+        let pi = oracle::softmax(&z);
+        let top = oracle::runner_up(&pi, label);
+        let family = FixedProportions::new(Distribution::new(&pi).unwrap(), label).unwrap();
+        let witness = family.rest_grows_less(small, large, s).unwrap();
+        prop_assert_eq!(witness.is_some(), large <= 0.5 && z.len() > 2);
+        let Some(witness) = witness else { return Ok(()) };
+        prop_assert!(witness.label != label && witness.label != top);
+        let rest = || (0..z.len()).filter(|&i| i != label && i != top);
+        let [at_small, at_large] = [small, large].map(|p| {
+            let growth = growth(&z, label, p, s);
+            (oracle::sum(rest().map(|i| pi[i] * growth[i].exp())) / oracle::sum(rest().map(|i| pi[i]))).ln()
+        });
+        prop_assert!(GROWTH.equal(witness.margin, at_large - at_small, 20.0 + oracle::scale(&z, s)));
+        prop_assert!(GROWTH.holds(witness.margin, 1.0 + s), "{witness:?}");
+    }
+
+    #[test]
+    fn the_least_likely_label_falls_more_the_peakier_the_others(
+        (z, label, s) in strategies::cases(), power in prop_oneof![Just(1.0), 1.0..2.0_f64, 2.0..20.0_f64]
+    ) {
+        let pi = oracle::softmax(&z);
+        prop_assume!(pi[oracle::runner_up(&pi, label)] > 0.0);
+        let witness = least_likely_falls_more(Distribution::new(&pi).unwrap(), label, power, s).unwrap();
+        let others = || (0..z.len()).filter(|&i| i != label);
+        let least = others().reduce(|low, i| if pi[i] < pi[low] { i } else { low }).unwrap();
+        prop_assert_eq!(witness.label, least);
+        prop_assert!(GROWTH.holds(witness.margin, 1.0 + s), "{witness:?}");
+        // The powers, and the step on both, over π itself: α_k = e^{s π_k}/Z for k ≠ y.
+        let high = others().map(|i| z[i]).fold(f64::MIN, f64::max);
+        let weight = |i: usize| (power * (z[i] - high)).exp();
+        let mass = oracle::sum(others().map(|i| pi[i])) / oracle::sum(others().map(weight));
+        let peakier: Vec<f64> = (0..z.len()).map(|i| if i == label { pi[i] } else { mass * weight(i) }).collect();
+        let growth = |pi: &[f64]| {
+            let e = |i: usize| s * (pi[i] - if i == label { 1.0 } else { 0.0 });
+            let high = (0..pi.len()).map(e).fold(f64::MIN, f64::max);
+            e(least) - high - oracle::sum((0..pi.len()).map(|i| pi[i] * (e(i) - high).exp())).ln()
+        };
+        prop_assert!(GROWTH.equal(witness.margin, growth(&pi) - growth(&peakier), power * oracle::scale(&z, s)));
+    }
+
+    #[test]
+    fn at_small_steps_a_label_loses_below_its_own_probability_of_the_label((z, label, any_s, (p, _)) in families()) {
         let pi = oracle::softmax(&z);
         let family = FixedProportions::new(Distribution::new(&pi).unwrap(), label).unwrap();
         let s = 1e-5;
-        let growth = growth(&z, label, p, s);
+        let [growth, with_step] = [s, any_s].map(|s| growth(&z, label, p, s));
         let others = || (0..z.len()).filter(|&i| i != label);
         let rest = oracle::sum(others().map(|i| pi[i]));
         let q = |i: usize| pi[i] / rest;
@@ -116,6 +158,8 @@ proptest! {
             let crossing = (concentration - q(i)) / (1.0 + concentration);
             if (p - crossing).abs() > 1e-9 {
                 prop_assert_eq!(rate < 0.0, p < crossing);
+                // Who loses at first loses at every s.
+                prop_assert!(rate >= 0.0 || GROWTH.holds(-with_step[i], 20.0 + oracle::scale(&z, any_s)));
             }
         }
     }

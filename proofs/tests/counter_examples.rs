@@ -3,7 +3,7 @@
 use ldyn_core::decomposition::{NEGATIVE_REMAINDER, regression_step_into, remainder};
 use ldyn_core::simplex::Distribution;
 use ldyn_core::squeezing::{
-    FixedProportions, NegativeStep, PairStep, PositiveStep, SignStep, SmoothedStep, Trajectory,
+    FixedProportions, NegativeStep, PairStep, PositiveStep, SignStep, SmoothedStep, Trajectory, TwoContexts,
 };
 use ldyn_proofs::oracle;
 use ldyn_proofs::tolerance::{ALGEBRA, QUOTED};
@@ -249,4 +249,19 @@ fn the_bound_of_the_negative_step_is_not_one_of_the_positive_step() {
     let s = 2.3217;
     assert_quoted(&[kl(s) / (s * s)], &["0.29555"]);
     assert!(kl(s) > NEGATIVE_REMAINDER * s * s && kl(-s) < NEGATIVE_REMAINDER * s * s);
+}
+
+#[test]
+fn a_rejected_label_can_rise_in_its_own_context() {
+    let (chosen, rejected) = ([0.05, 0.05, 0.9], [0.01, 0.89, 0.1]);
+    let [chosen, rejected] = [&chosen, &rejected].map(|pi| Distribution::new(pi).unwrap());
+    let at = |overlap: f64| {
+        let both = TwoContexts::new((chosen, 0), (rejected, 1), 1.0, overlap).unwrap();
+        assert_eq!(both.rejected_falls_most().is_some(), overlap <= 0.11);
+        let mut after = [0.0; 3];
+        both.rejected_context().after_into(&mut after).unwrap();
+        after[1]
+    };
+    assert_quoted(&[at(0.1), at(1.0)], &["0.876", "0.914"]);
+    assert!(at(0.1) < 0.89 && at(1.0) > 0.89);
 }

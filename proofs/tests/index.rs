@@ -1,12 +1,50 @@
-//! `STATEMENTS.md`, the tests and the table of tolerances say the same.
+//! `STATEMENTS.md`, the tests, the theory and the tables of the code say the same; each way in which they could
+//! differ is planted once, and reported.
 
 use ldyn_core::statements::STATEMENTS;
 use ldyn_proofs::tolerance::TABLE;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 const KINDS: [&str; 4] = ["exact", "first-order", "false", "numeric"];
+
+/// Exact statements that are not in the table of `ldyn-core`, and why one case is not enough for them.
+const NOT_IN_THE_TABLE: [(&str, &str); 18] = [
+    ("exact/R7-optimal", "about one distribution"),
+    ("exact/K1", "about the Jacobians of two contexts"),
+    ("exact/K2", "about the Jacobians of a context"),
+    ("exact/K3", "about the Jacobians of two contexts"),
+    ("exact/K4", "about the Jacobians of two contexts"),
+    ("exact/K5", "about the Jacobians of two contexts"),
+    ("exact/K6", "about the Jacobians of three contexts"),
+    ("exact/K7", "about two responses"),
+    ("exact/K8", "about the features of two contexts"),
+    ("exact/N6-sharp", "about one distribution"),
+    ("exact/N8-optimal", "about one family of distributions"),
+    ("exact/P8", "about one pair of contexts"),
+    ("exact/T8", "about the limit of infinitely many steps"),
+    ("exact/L8", "about the limit of infinitely many steps"),
+    ("exact/M5", "about the limit of infinitely many steps"),
+    ("exact/M6-size", "about the features of a context"),
+    ("exact/C6-optimal", "about one distribution"),
+    ("exact/S8", "about one distribution"),
+];
+
+/// All that is compared, as text.
+#[derive(Clone)]
+struct Sources {
+    /// `STATEMENTS.md`.
+    page: String,
+    /// The source of every file of tests beside this one.
+    tests: BTreeMap<String, String>,
+    /// `coq/Statements.v`.
+    theory: String,
+    /// `coq/README.md`.
+    readme: String,
+    /// Id and kind of the statements of `ldyn-core`.
+    table: Vec<(String, String)>,
+}
 
 struct Row {
     id: String,
@@ -15,12 +53,10 @@ struct Row {
     tolerance: String,
 }
 
-fn file(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
-}
-
-fn page() -> String {
-    file("STATEMENTS.md")
+impl Row {
+    fn kind(&self) -> &str {
+        self.id.split('/').next().unwrap_or_default()
+    }
 }
 
 /// `name` in backticks, without them.
@@ -35,156 +71,293 @@ fn cells(line: &str) -> Vec<String> {
     line.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()
 }
 
-fn rows() -> Vec<Row> {
-    let page = page();
-    let lines = page.lines().filter(|line| KINDS.iter().any(|kind| line.starts_with(&format!("| {kind}/"))));
-    lines
-        .map(|line| match cells(line).as_slice() {
-            [id, _, _, coq, test, tolerance] => Row {
-                id: id.clone(),
-                coq: if coq == "—" { Vec::new() } else { coq.split(", ").map(unquoted).collect() },
-                test: unquoted(test),
-                tolerance: tolerance.clone(),
-            },
-            other => panic!("a statement has 6 cells, found {}: {line}", other.len()),
-        })
-        .collect()
+fn set<T: ToString>(items: impl IntoIterator<Item = T>) -> BTreeSet<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
 }
 
-/// `file::function` of every test beside this one.
-fn tests() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")).unwrap() {
-        let path = entry.unwrap().path();
-        let file = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if path.extension().is_none_or(|e| e != "rs") || file == "index" {
-            continue;
-        }
-        let source = fs::read_to_string(&path).unwrap();
-        for after in source.split("#[test]").skip(1) {
-            let (_, name) = after.split_once("fn ").unwrap();
-            let name = name.split(|c: char| c != '_' && !c.is_alphanumeric()).next().unwrap();
-            found.insert(format!("{file}::{name}"));
+/// What is in one set and not in the other, each with the words.
+fn missing(from: &BTreeSet<String>, of: &BTreeSet<String>, words: &str) -> Vec<String> {
+    of.difference(from).map(|name| format!("{name}: {words}")).collect()
+}
+
+impl Sources {
+    fn read() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let file = |path: &Path| fs::read_to_string(path).unwrap();
+        let beside = fs::read_dir(root.join("tests")).unwrap().map(|entry| entry.unwrap().path());
+        let beside = beside.filter(|path| path.extension().is_some_and(|e| e == "rs"));
+        let tests = beside.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), file(&path)));
+        Sources {
+            page: file(&root.join("STATEMENTS.md")),
+            tests: tests.filter(|(name, _)| name != "index").collect(),
+            theory: file(&root.join("coq/Statements.v")),
+            readme: file(&root.join("coq/README.md")),
+            table: STATEMENTS.iter().map(|s| (s.id.to_owned(), s.kind.to_string())).collect(),
         }
     }
-    found
+
+    /// The rows of the page that name a test.
+    fn rows(&self) -> Vec<Row> {
+        let lines = self.page.lines().filter(|line| line.starts_with('|') && line.contains("::"));
+        lines
+            .map(|line| match cells(line).as_slice() {
+                [id, _, _, coq, test, tolerance] => Row {
+                    id: id.clone(),
+                    coq: if coq == "—" { Vec::new() } else { coq.split(", ").map(unquoted).collect() },
+                    test: unquoted(test),
+                    tolerance: tolerance.clone(),
+                },
+                other => panic!("a statement has 6 cells, found {}: {line}", other.len()),
+            })
+            .collect()
+    }
+
+    /// Each test, `file::function`, with its body.
+    fn bodies(&self) -> BTreeMap<String, &str> {
+        let mut found = BTreeMap::new();
+        for (file, source) in &self.tests {
+            for after in source.split("#[test]").skip(1) {
+                let (_, body) = after.split_once("fn ").unwrap();
+                let name = body.split(|c: char| c != '_' && !c.is_alphanumeric()).next().unwrap();
+                found.insert(format!("{file}::{name}"), body);
+            }
+        }
+        found
+    }
+
+    fn ids_and_kinds(&self) -> Vec<String> {
+        let rows = self.rows();
+        let mut seen = BTreeSet::new();
+        let twice =
+            rows.iter().filter(|row| !seen.insert(&row.id)).map(|row| format!("{}: stands twice", row.id));
+        let no_kind = rows.iter().filter(|row| !KINDS.contains(&row.kind()));
+        twice.chain(no_kind.map(|row| format!("{}: begins with none of {KINDS:?}", row.id))).collect()
+    }
+
+    /// A statement without a test, a test without a statement.
+    fn statements_and_tests(&self) -> Vec<String> {
+        let stated = set(self.rows().iter().map(|row| &row.test));
+        let tests = set(self.bodies().keys());
+        let untested = missing(&tests, &stated, "in STATEMENTS.md, but no such test");
+        untested
+            .into_iter()
+            .chain(missing(&stated, &tests, "a test without a row in STATEMENTS.md"))
+            .collect()
+    }
+
+    /// Of those that have a test.
+    fn tolerances(&self) -> Vec<String> {
+        let bodies = self.bodies();
+        let fault = |row: &Row| {
+            let (name, body) = (&row.tolerance, bodies.get(&row.test)?);
+            let through_helper = name == "QUOTED" && body.contains("assert_quoted");
+            let in_body = body.contains(&format!("{name}.")) || body.contains(&format!(", {name})"));
+            if !TABLE.iter().any(|t| t.name == name) {
+                Some(format!("{}: no tolerance {name}", row.id))
+            } else if in_body || through_helper || name == "EXACT" {
+                None
+            } else {
+                Some(format!("{}: {} does not use {name}", row.id, row.test))
+            }
+        };
+        self.rows().iter().filter_map(fault).collect()
+    }
+
+    fn table_of_tolerances(&self) -> Vec<String> {
+        let written =
+            self.page.split_once("| name | relative | reason |\n|---|---|---|\n").map(|(_, table)| table);
+        let rendered: String =
+            TABLE.iter().map(|t| format!("| {} | {:e} | {} |\n", t.name, t.relative, t.reason)).collect();
+        let differs = written != Some(&rendered);
+        differs
+            .then(|| format!("STATEMENTS.md does not end with src/tolerance.rs:\n{rendered}"))
+            .into_iter()
+            .collect()
+    }
+
+    /// A name that is no theorem, a theorem that is named nowhere or needlessly excused, a row that lacks a name.
+    fn statements_and_theorems(&self) -> Vec<String> {
+        let theorems =
+            self.theory.lines().filter_map(|line| line.strip_prefix("Theorem ")?.strip_suffix(" :"));
+        let proved = set(theorems);
+        let (_, list) = self.readme.split_once("| theorem | statement | paper |\n|---|---|---|\n").unwrap();
+        let listed = list.lines().take_while(|line| line.starts_with('|'));
+        let excused = set(listed.map(|line| unquoted(&cells(line)[0])));
+        let rows = self.rows();
+        let named = set(rows.iter().flat_map(|row| &row.coq));
+        let either = &named | &excused;
+        let twice = set(&named & &excused);
+        let unproved = rows.iter().filter(|row| row.kind() != "numeric" && row.coq.is_empty());
+        [
+            missing(&proved, &either, "named, but not a theorem of coq/Statements.v"),
+            missing(&either, &proved, "a theorem named neither in STATEMENTS.md nor in coq/README.md"),
+            missing(&BTreeSet::new(), &twice, "has a row, so coq/README.md need not list it"),
+            unproved.map(|row| format!("{}: names no theorem", row.id)).collect(),
+        ]
+        .concat()
+    }
+
+    /// The table of `ldyn-core`, which `ldyn verify` goes through.
+    fn statements_and_table(&self) -> Vec<String> {
+        let stated = set(self.rows().iter().map(|row| &row.id));
+        let in_table = set(self.table.iter().map(|(id, _)| id));
+        let excused = set(NOT_IN_THE_TABLE.map(|(id, _)| id));
+        let exact = stated.iter().filter(|id| id.starts_with("exact/")).cloned().collect();
+        let twice = self.table.len() - in_table.len();
+        let other_kind = self.table.iter().filter(|(id, kind)| id.split('/').next() != Some(kind));
+        [
+            missing(&(&in_table | &excused), &exact, "not in the table, and without a reason"),
+            missing(&stated, &in_table, "in the table, but not in STATEMENTS.md"),
+            missing(&BTreeSet::new(), &(&in_table & &excused), "in the table, and with a reason not to be"),
+            missing(&exact, &excused, "a reason for a statement that is not there"),
+            other_kind.map(|(id, kind)| format!("{id}: is {kind} in the table")).collect(),
+            (twice > 0).then(|| format!("{twice} ids stand twice in the table")).into_iter().collect(),
+        ]
+        .concat()
+    }
+
+    fn faults(&self) -> Vec<String> {
+        [
+            self.ids_and_kinds(),
+            self.statements_and_tests(),
+            self.tolerances(),
+            self.table_of_tolerances(),
+            self.statements_and_theorems(),
+            self.statements_and_table(),
+        ]
+        .concat()
+    }
+}
+
+#[test]
+fn every_id_is_unique_and_has_a_kind() {
+    assert_eq!(Sources::read().ids_and_kinds(), [""; 0]);
 }
 
 #[test]
 fn every_statement_has_a_test_and_every_test_a_statement() {
-    let stated: BTreeSet<String> = rows().into_iter().map(|row| row.test).collect();
-    let tests = tests();
-    let untested: Vec<_> = stated.difference(&tests).collect();
-    let unstated: Vec<_> = tests.difference(&stated).collect();
-    assert!(untested.is_empty(), "in STATEMENTS.md, but no such test: {untested:?}");
-    assert!(unstated.is_empty(), "a test without a row in STATEMENTS.md: {unstated:?}");
-}
-
-/// The theorems of `coq/Statements.v`, and those that `coq/README.md` lists for want of a row.
-fn theorems() -> (BTreeSet<String>, BTreeSet<String>) {
-    let source = file("coq/Statements.v");
-    let proved = source.lines().filter_map(|line| line.strip_prefix("Theorem ")?.strip_suffix(" :"));
-    let readme = file("coq/README.md");
-    let (_, list) = readme.split_once("| theorem | statement | paper |\n|---|---|---|\n").unwrap();
-    let listed = list.lines().take_while(|line| line.starts_with('|')).map(|line| unquoted(&cells(line)[0]));
-    (proved.map(str::to_owned).collect(), listed.collect())
-}
-
-#[test]
-fn every_coq_name_is_a_theorem_and_every_theorem_is_named_once() {
-    let (proved, listed) = theorems();
-    let rows: BTreeSet<String> = rows().into_iter().flat_map(|row| row.coq).collect();
-    assert!(!proved.is_empty() && !rows.is_empty(), "the theory or the column is empty");
-    let unknown: Vec<_> = rows.union(&listed).filter(|name| !proved.contains(*name)).collect();
-    assert!(unknown.is_empty(), "named, but not a theorem of coq/Statements.v: {unknown:?}");
-    let unnamed: Vec<_> =
-        proved.iter().filter(|name| !rows.contains(*name) && !listed.contains(*name)).collect();
-    assert!(unnamed.is_empty(), "a theorem named neither in STATEMENTS.md nor in coq/README.md: {unnamed:?}");
-    let twice: Vec<_> = rows.intersection(&listed).collect();
-    assert!(twice.is_empty(), "has a row, so coq/README.md need not list it: {twice:?}");
-}
-
-#[test]
-fn every_id_is_unique_and_every_table_row_has_a_kind() {
-    let rows = rows();
-    let ids: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-    assert_eq!(ids.len(), rows.len(), "an id stands twice");
-    let with_test = page().lines().filter(|line| line.contains("` | ") && line.contains("::")).count();
-    assert_eq!(with_test, rows.len(), "a row's id starts with none of {KINDS:?}");
+    assert_eq!(Sources::read().statements_and_tests(), [""; 0]);
 }
 
 #[test]
 fn every_statement_names_a_tolerance_that_its_test_uses() {
-    for row in rows() {
-        assert!(TABLE.iter().any(|t| t.name == row.tolerance), "{}: no tolerance {}", row.id, row.tolerance);
-        let (file, name) = row.test.split_once("::").unwrap();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(format!("{file}.rs"));
-        let source = fs::read_to_string(path).unwrap();
-        let body = source.split_once(&format!("fn {name}(")).map_or("", |(_, after)| after);
-        let body = body.split("#[test]").next().unwrap();
-        let through_helper = row.tolerance == "QUOTED" && body.contains("assert_quoted");
-        let by_sign = row.tolerance == "EXACT";
-        assert!(
-            body.contains(&format!("{}.", row.tolerance))
-                || body.contains(&format!(", {})", row.tolerance))
-                || through_helper
-                || by_sign,
-            "{}: {name} does not use {}",
-            row.id,
-            row.tolerance
-        );
-    }
+    assert_eq!(Sources::read().tolerances(), [""; 0]);
 }
 
 #[test]
 fn the_table_of_tolerances_is_the_one_in_use() {
-    let page = page();
-    let (_, written) = page.split_once("| name | relative | reason |\n|---|---|---|\n").unwrap();
-    let rendered: String =
-        TABLE.iter().map(|t| format!("| {} | {:e} | {} |\n", t.name, t.relative, t.reason)).collect();
-    assert_eq!(written, rendered, "write the table of src/tolerance.rs at the end of STATEMENTS.md");
+    assert_eq!(Sources::read().table_of_tolerances(), [""; 0]);
 }
 
-/// Exact statements that are not in the table of `ldyn-core`, and why one case is not enough for them.
-const NOT_IN_THE_TABLE: [(&str, &str); 19] = [
-    ("exact/R7-optimal", "about one distribution"),
-    ("exact/K1", "about the Jacobians of two contexts"),
-    ("exact/K2", "about the Jacobians of a context"),
-    ("exact/K3", "about the Jacobians of two contexts"),
-    ("exact/K4", "about the Jacobians of two contexts"),
-    ("exact/K5", "about the Jacobians of two contexts"),
-    ("exact/K6", "about the Jacobians of three contexts"),
-    ("exact/K7", "about two responses"),
-    ("exact/K8", "about the features of two contexts"),
-    ("exact/N6-sharp", "about one distribution"),
-    ("exact/P5", "about two contexts"),
-    ("exact/P6", "about two contexts"),
-    ("exact/P7", "about two contexts"),
-    ("exact/P8", "about one pair of contexts"),
-    ("exact/T8", "about the limit of infinitely many steps"),
-    ("exact/M5", "about the limit of infinitely many steps"),
-    ("exact/M6-size", "about the features of a context"),
-    ("exact/C6-optimal", "about one distribution"),
-    ("exact/S8", "about one distribution"),
-];
+#[test]
+fn every_statement_but_the_numeric_has_a_theorem_and_every_theorem_a_statement_or_an_excuse() {
+    assert_eq!(Sources::read().statements_and_theorems(), [""; 0]);
+}
 
 #[test]
 fn every_exact_statement_is_in_the_table_or_has_a_reason_not_to_be() {
-    let stated: BTreeSet<String> = rows().into_iter().map(|row| row.id).collect();
-    let in_table: BTreeSet<String> = STATEMENTS.iter().map(|s| s.id.to_owned()).collect();
-    assert_eq!(in_table.len(), STATEMENTS.len(), "an id stands twice in the table");
-    let unstated: Vec<_> = in_table.difference(&stated).collect();
-    assert!(unstated.is_empty(), "in the table, but not in STATEMENTS.md: {unstated:?}");
-    let excused: BTreeSet<String> = NOT_IN_THE_TABLE.iter().map(|(id, _)| (*id).to_owned()).collect();
-    let missing: BTreeSet<String> =
-        stated.difference(&in_table).filter(|id| id.starts_with("exact/")).cloned().collect();
-    assert_eq!(missing, excused, "not in the table, and listed with a reason");
-    for statement in STATEMENTS {
-        assert_eq!(
-            statement.id.split('/').next(),
-            Some(statement.kind.to_string().as_str()),
-            "{}",
-            statement.id
-        );
+    assert_eq!(Sources::read().statements_and_table(), [""; 0]);
+}
+
+/// What is reported of the sources with one fault planted in them, which are otherwise in order.
+fn planted(plant: impl FnOnce(&mut Sources)) -> Vec<String> {
+    let mut sources = Sources::read();
+    assert_eq!(sources.faults(), [""; 0]);
+    plant(&mut sources);
+    sources.faults()
+}
+
+/// A row without a theorem, which is not to be in the table.
+fn row(id: &str, test: &str, tolerance: &str) -> String {
+    format!("| {id} | beyond | planted | — | `{test}` | {tolerance} |\n")
+}
+
+/// Puts a row before those of rounding.
+fn add(page: &mut String, row: &str) {
+    let at = page.find("| numeric/F1 ").unwrap();
+    page.insert_str(at, row);
+}
+
+/// Replaces what stands once.
+fn edit(text: &mut String, from: &str, to: &str) {
+    assert_eq!(text.matches(from).count(), 1, "{from}");
+    *text = text.replace(from, to);
+}
+
+#[test]
+fn a_statement_without_a_test_is_reported() {
+    let found = planted(|s| add(&mut s.page, &row("numeric/Z1", "numeric::planted", "EXACT")));
+    assert_eq!(found, ["numeric::planted: in STATEMENTS.md, but no such test"]);
+}
+
+#[test]
+fn a_test_without_a_statement_is_reported() {
+    let found = planted(|s| s.tests.get_mut("numeric").unwrap().push_str("#[test]\nfn planted() {}\n"));
+    assert_eq!(found, ["numeric::planted: a test without a row in STATEMENTS.md"]);
+}
+
+#[test]
+fn a_name_that_is_no_theorem_is_reported() {
+    let found = planted(|s| {
+        edit(&mut s.page, "`label_falls`, `label_falls_most`", "`label_falls`, `label_falls_most`, `planted`")
+    });
+    assert_eq!(found, ["planted: named, but not a theorem of coq/Statements.v"]);
+}
+
+#[test]
+fn a_theorem_that_is_named_nowhere_is_reported() {
+    let found = planted(|s| s.theory.push_str("Theorem planted :\n  True.\n"));
+    assert_eq!(found, ["planted: a theorem named neither in STATEMENTS.md nor in coq/README.md"]);
+}
+
+#[test]
+fn an_excuse_for_a_theorem_that_has_a_row_is_reported() {
+    let found = planted(|s| {
+        edit(&mut s.readme, "| `runner_up_exists` |", "| `label_falls` | planted | |\n| `runner_up_exists` |")
+    });
+    assert_eq!(found, ["label_falls: has a row, so coq/README.md need not list it"]);
+}
+
+#[test]
+fn a_statement_that_names_no_theorem_is_reported() {
+    let kept = "| `label_falls` | `squeezing::the_penalised_label_falls_strictly` |";
+    let found = planted(|s| edit(&mut s.page, kept, &kept.replace("`label_falls`", "—")));
+    assert_eq!(found, ["exact/N1-strict: names no theorem"]);
+    for kind in ["first-order", "false"] {
+        let id = format!("{kind}/Z1");
+        let found = planted(|s| {
+            add(&mut s.page, &row(&id, "numeric::softmax_and_its_log_are_the_definitions", "GROWTH"))
+        });
+        assert_eq!(found, [format!("{id}: names no theorem")]);
     }
+}
+
+#[test]
+fn a_statement_that_is_not_verified_is_reported() {
+    let found = planted(|s| s.table.retain(|(id, _)| id != "exact/N1"));
+    assert_eq!(found, ["exact/N1: not in the table, and without a reason"]);
+    let found = planted(|s| s.table.push(("exact/Z1".into(), "exact".into())));
+    assert_eq!(found, ["exact/Z1: in the table, but not in STATEMENTS.md"]);
+    let found = planted(|s| s.table[0].1 = "numeric".into());
+    assert_eq!(found, ["exact/A1: is numeric in the table"]);
+}
+
+#[test]
+fn an_id_that_stands_twice_or_has_no_kind_is_reported() {
+    let test = "numeric::softmax_and_its_log_are_the_definitions";
+    let found = planted(|s| add(&mut s.page, &row("numeric/F2", test, "GROWTH")));
+    assert_eq!(found, ["numeric/F2: stands twice"]);
+    let found = planted(|s| edit(&mut s.page, "| numeric/F1 |", "| approximate/F1 |"));
+    assert!(found[0].starts_with("approximate/F1: begins with none of"), "{found:?}");
+}
+
+#[test]
+fn a_tolerance_that_is_unknown_or_not_used_is_reported() {
+    let test = "numeric::softmax_and_its_log_are_the_definitions";
+    let found = planted(|s| add(&mut s.page, &row("numeric/Z1", test, "PLANTED")));
+    assert_eq!(found, ["numeric/Z1: no tolerance PLANTED"]);
+    let found = planted(|s| add(&mut s.page, &row("numeric/Z1", test, "SLOPE")));
+    assert_eq!(found, [format!("numeric/Z1: {test} does not use SLOPE")]);
+    let found = planted(|s| edit(&mut s.page, "| SLOPE | 2e-2 |", "| SLOPE | 2e-1 |"));
+    assert_eq!(found.len(), 1, "{found:?}");
 }

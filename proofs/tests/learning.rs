@@ -71,7 +71,10 @@ proptest! {
             for j in others(&pi, label) {
                 let law = -s * (pi[i] - pi[j]);
                 prop_assert!(GROWTH.equal(law, growth[i] - growth[j], oracle::scale(&z, s)));
-                prop_assert!(GROWTH.equal(step.log_odds_change(i, j).unwrap(), law, s));
+                let change = step.log_odds_change(i, j).unwrap();
+                prop_assert!(GROWTH.equal(change, law, s));
+                let gains = if pi[i] > pi[j] { -change } else { change };
+                prop_assert!(gains >= 0.0);
             }
             let law = s * (1.0 + pi[i] - pi[label]);
             prop_assert!(GROWTH.equal(law, growth[label] - growth[i], oracle::scale(&z, s)) && law >= 0.0);
@@ -123,6 +126,27 @@ proptest! {
             for (i, growth) in growth(&z, label, s).iter().enumerate() {
                 prop_assert!(i == label || GROWTH.holds(-growth, oracle::scale(&z, s)), "label {i}");
             }
+        }
+    }
+    #[test]
+    fn a_label_below_the_start_rises_along_at_small_steps((z, label, s) in strategies::cases()) {
+        let pi = oracle::softmax(&z);
+        let start = small_step_threshold(&Distribution::new(&pi).unwrap(), label).unwrap();
+        let range = 1.0 - pi[label] + pi[oracle::runner_up(&pi, label)];
+        let small = 8.0 / (range * range);
+        let lead = others(&pi, label).map(|i| start - pi[i]).filter(|lead| *lead > 1e-6).fold(f64::MAX, f64::min);
+        for s in [s, (0.5 * lead * small).min(s)] {
+            let rises: Vec<usize> = others(&pi, label).filter(|&i| s < (start - pi[i]) * small).collect();
+            let growth = growth(&z, label, s);
+            prop_assert!(rises.iter().all(|&i| GROWTH.holds(growth[i], oracle::scale(&z, s))));
+            let witness = step(&pi, label, s).small_labels_rise();
+            prop_assert_eq!(witness.is_some(), !rises.is_empty());
+            if let Some(witness) = witness {
+                prop_assert!(rises.contains(&witness.label) && GROWTH.holds(witness.margin, 1.0 + s));
+            }
+        }
+        if lead < f64::MAX {
+            prop_assert!(step(&pi, label, (0.5 * lead * small).min(s)).small_labels_rise().is_some());
         }
     }
 }

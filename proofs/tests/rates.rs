@@ -81,6 +81,25 @@ proptest! {
     }
 
     #[test]
+    fn unlearning_a_surprising_label_sharpens_at_every_step_size((z, label, s) in strategies::cases()) {
+        let pi = oracle::softmax(&z);
+        let step = NegativeStep::new(Distribution::new(&pi).unwrap(), label, s).unwrap();
+        let spare = -oracle::log_softmax(&z)[label] - oracle::entropy(&z);
+        let slack = GROWTH.relative * oracle::scale(&z, s);
+        let witness = step.entropy_falls();
+        if spare.abs() > slack {
+            prop_assert_eq!(witness.is_some(), spare > 0.0);
+        }
+        // A label that is no likelier than the average one is surprising: H ≤ log V.
+        prop_assert!(pi[label] * pi.len() as f64 > 1.0 - GROWTH.relative || spare >= -slack);
+        if let Some(witness) = witness {
+            let exact = oracle::entropy(&z) - oracle::entropy(&oracle::negative_step(&z, label, s));
+            prop_assert!(GROWTH.equal(witness.margin, exact, 4.0 * oracle::scale(&z, s)));
+            prop_assert!(GROWTH.holds(witness.margin, 1.0 + s) && witness.label == label);
+        }
+    }
+
+    #[test]
     fn the_books_of_a_step_balance((z, label, s) in strategies::cases()) {
         let pi = oracle::softmax(&z);
         let step = NegativeStep::new(Distribution::new(&pi).unwrap(), label, s).unwrap();

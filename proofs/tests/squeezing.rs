@@ -2,7 +2,7 @@
 
 use ldyn_core::simplex::Distribution;
 use ldyn_core::squeezing::{NegativeStep, small_step_threshold, third_labels_gain_more, uniform_growth};
-use ldyn_proofs::tolerance::{EXACT, GROWTH};
+use ldyn_proofs::tolerance::{EXACT, GROWTH, LIMIT};
 use ldyn_proofs::{oracle, strategies};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -109,7 +109,12 @@ proptest! {
                 let exact = case.growth[i] - case.growth[j];
                 let law = case.step * (case.pi[i] - case.pi[j]);
                 prop_assert!(GROWTH.equal(law, exact, case.scale));
-                prop_assert!(GROWTH.equal(step.log_odds_change(i, j).unwrap(), law, case.step));
+                let change = step.log_odds_change(i, j).unwrap();
+                prop_assert!(GROWTH.equal(change, law, case.step));
+                // The likelier gains, and those that are as likely as y* gain as much.
+                let gains = if case.pi[i] > case.pi[j] { change } else { -change };
+                prop_assert!(gains >= 0.0);
+                prop_assert!(case.pi[i] != case.pi[j] || change == 0.0);
             }
             let exact = case.growth[i] - case.growth[case.label];
             let law = case.step * (1.0 + case.pi[i] - case.pi[case.label]);
@@ -125,8 +130,9 @@ proptest! {
         for i in case.others() {
             let above = case.pi[i] - threshold;
             if above.abs() * case.step > slack {
-                let rises = case.growth[i] > 0.0;
-                prop_assert!(rises == (above > 0.0) || case.growth[i].abs() <= slack, "label {i}");
+                let (rises, falls) = (case.growth[i] > 0.0, case.growth[i] < 0.0);
+                let as_said = rises == (above > 0.0) && falls == (above < 0.0);
+                prop_assert!(as_said || case.growth[i].abs() <= slack, "label {i}");
             }
         }
         let (low, high) = (case.pi[case.label] - 1.0, case.pi[case.runner_up()]);
@@ -159,6 +165,34 @@ proptest! {
             for i in case.others().filter(|&i| case.pi[i] > 1e-3) {
                 prop_assert!(step.log_growth(i).unwrap() > 0.0, "label {i}");
             }
+        }
+    }
+
+    #[test]
+    fn a_label_not_above_the_start_falls_at_any_step_and_one_above_it_rises_at_small_ones(case in cases()) {
+        let start = small_step_threshold(&case.distribution(), case.label).unwrap();
+        let range = 1.0 - case.pi[case.label] + case.pi[case.runner_up()];
+        let small = 8.0 / (range * range);
+        // Half of the largest step at which the label that is least above the start must rise.
+        let lead = case.others().map(|i| case.pi[i] - start).filter(|lead| *lead > 1e-6).fold(f64::MAX, f64::min);
+        for s in [case.step, (0.5 * lead * small).min(case.step)] {
+            let step = case.with_step(s);
+            let growth = |i: usize| step.log_growth(i).unwrap();
+            let falls: Vec<usize> = case.others().filter(|&i| case.pi[i] <= start).collect();
+            let rises: Vec<usize> = case.others().filter(|&i| s < (case.pi[i] - start) * small).collect();
+            prop_assert!(falls.iter().all(|&i| GROWTH.holds(-growth(i), 1.0 + s)));
+            prop_assert!(rises.iter().all(|&i| GROWTH.holds(growth(i), 1.0 + s)));
+            for (witness, labels) in [(step.falls_below_start(), &falls), (step.rises_above_start(), &rises)] {
+                prop_assert_eq!(witness.is_some(), !labels.is_empty());
+                if let Some(witness) = witness {
+                    prop_assert!(labels.contains(&witness.label) && GROWTH.holds(witness.margin, 1.0 + s));
+                    let tightest = labels.iter().map(|&i| growth(i).abs()).fold(f64::MAX, f64::min);
+                    prop_assert!(GROWTH.equal(witness.margin, tightest, 2.0 + s));
+                }
+            }
+        }
+        if lead < f64::MAX {
+            prop_assert!(case.with_step((0.5 * lead * small).min(case.step)).rises_above_start().is_some());
         }
     }
 
@@ -233,4 +267,20 @@ fn one_over_root_three_is_sharp() {
         NegativeStep::new(Distribution::new(&pi).unwrap(), 2, 1e-5).unwrap().risers()
     };
     assert_eq!((risers(0.577), risers(0.5774)), (2, 1));
+}
+
+#[test]
+fn the_lower_bounds_are_approached() {
+    // π = (m, (1 − m)/2, (1 − m)/2†) with m → 1: the second label loses s, the third 2s.
+    for s in [0.1, 1.0, 5.0] {
+        let gaps = [1e-2, 1e-5, 1e-14].map(|rest: f64| {
+            let pi = [1.0 - rest, 0.5 * rest, 0.5 * rest];
+            let step = NegativeStep::new(Distribution::new(&pi).unwrap(), 2, s).unwrap();
+            [(1, s), (2, 2.0 * s)].map(|(i, limit)| step.log_growth(i).unwrap() + limit)
+        });
+        for [second, third] in gaps {
+            assert!(second > 0.0 && third > 0.0, "{gaps:?}");
+        }
+        assert!(gaps[2].iter().all(|&gap| LIMIT.equal(gap, 0.0, 1.0)), "{gaps:?}");
+    }
 }

@@ -43,38 +43,34 @@ proptest! {
     }
 }
 
-/// Statements that no fault of a step makes fail: they look at π alone, bound any step whatever, or make their own
-/// steps from π.
-const BLIND: [&str; 18] = [
+/// Statements that no fault of a step makes fail: they look at π alone, hold for wrong steps too, or compare two
+/// steps that they make themselves.
+const BLIND: [&str; 13] = [
     "exact/A2",
     "exact/A6",
     "exact/A7",
     "exact/R3",
-    "exact/R7",
     "exact/N4-monotone",
     "exact/N10-limit",
     "exact/N11-rate",
-    "exact/M0",
-    "exact/M1",
-    "exact/M2",
-    "exact/M3",
-    "exact/M4",
-    "exact/M6",
     "exact/C1",
     "exact/C3",
     "exact/C4",
     "exact/C6",
+    "exact/C7",
+    "exact/C8",
 ];
 
 #[test]
 fn a_fault_is_noticed_by_every_statement_that_can_see_it() {
-    let cases: [(&[f64], (usize, usize), f64); 6] = [
+    let cases: [(&[f64], (usize, usize), f64); 7] = [
         (&[0.0, 2.06], (0, 1), 2.3),
         (&[5.0, 0.0, 0.0], (2, 1), 50.0),
         (&[2.0, 1.0, 0.0, -1.0, 0.0], (3, 1), 0.5),
         (&[0.5, 3.0, 0.0, -0.5], (1, 2), 1.0),
         (&[0.0, 0.0, 0.0, 0.0], (0, 3), 2.0),
         (&[4.0, 0.0, -1.0, 0.5, -6.0], (4, 3), 0.05),
+        (&[0.0, 1.5, 0.0, -1.0], (0, 1), 0.002),
     ];
     let mut seen = BTreeSet::new();
     for fault in [Fault::Direction, Fault::Label, Fault::Size, Fault::Normaliser] {

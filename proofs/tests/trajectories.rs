@@ -2,7 +2,7 @@
 
 use ldyn_core::decomposition::Influence;
 use ldyn_core::simplex::Distribution;
-use ldyn_core::squeezing::repeated::{collapse_bound, collapse_rate, log_odds_bound};
+use ldyn_core::squeezing::repeated::{collapse_bound, collapse_rate, label_bound, log_odds_bound};
 use ldyn_core::squeezing::{NegativeStep, Trajectory};
 use ldyn_proofs::tolerance::{EXACT, GROWTH, LIMIT};
 use ldyn_proofs::{oracle, strategies};
@@ -121,6 +121,33 @@ proptest! {
         let rest = oracle::sum(others(z.len(), top).into_iter().map(|i| end[i]));
         let bound = collapse_bound(&distribution, label, steps.iter().sum()).unwrap();
         prop_assert!(GROWTH.holds(bound - rest, scale(&z, &steps)), "{rest} {bound}");
+    }
+
+    #[test]
+    fn the_unlearned_label_vanishes_at_least_at_its_rate((z, label, steps) in strategies::runs()) {
+        let pi = oracle::softmax(&z);
+        let distribution = Distribution::new(&pi).unwrap();
+        let mut now = z.clone();
+        let mut total = 0.0;
+        for &s in steps.iter().chain(&[40.0]) {
+            now = oracle::negative_step(&now, label, s);
+            total += s;
+            let bound = label_bound(&distribution, label, total).unwrap();
+            prop_assert!(GROWTH.holds(bound - oracle::softmax(&now)[label], scale(&z, &steps)), "{bound}");
+        }
+        // The rate is at least π_{y*}, so that S = 1000/π_{y*} leaves nothing.
+        let top = pi[oracle::runner_up(&pi, label)];
+        prop_assert_eq!(label_bound(&distribution, label, 1000.0 / top).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn repeated_learning_takes_everything_in_the_limit((z, label, _) in strategies::moderate_cases()) {
+        let (mut logits, mut pi) = (z.clone(), vec![0.0; z.len()]);
+        let mut run = Trajectory::new(&mut logits, &mut pi).unwrap();
+        for t in 0..48 {
+            run.step(label, 2.0_f64.powi(t)).unwrap();
+        }
+        prop_assert!(LIMIT.equal(run.pi().as_slice()[label], 1.0, 1.0));
     }
 
     #[test]

@@ -76,10 +76,26 @@ pub struct Row {
     pub tried: u64,
     /// Cases on which it fails.
     pub failed: u64,
-    /// Smallest margin, in units of rounding's scale; absent if it was never tried.
+    /// What follows from that.
+    pub verdict: Verdict,
+    /// Smallest margin, in units of rounding's scale; absent if it was never tried. A margin that is not a
+    /// number is `null` in JSON too: the verdict tells them apart.
     pub worst_margin: Option<f64>,
     /// The first case on which it fails, in the order of the cases.
     pub counter_example: Option<CounterExample>,
+}
+
+/// What the cases say of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// On every case that meets its condition.
+    Holds,
+    /// It fails on some.
+    Refuted,
+    /// No case meets its condition.
+    #[serde(rename = "not tried")]
+    NotTried,
 }
 
 /// A case on which a statement fails.
@@ -101,6 +117,25 @@ pub struct CounterExample {
     pub at_label: usize,
     /// By how much, in units of rounding's scale.
     pub margin: f64,
+}
+
+impl Row {
+    fn of(statement: &Statement, tally: Tally) -> Self {
+        Row {
+            id: statement.id,
+            kind: statement.kind.to_string(),
+            words: statement.words,
+            tried: tally.tried,
+            failed: tally.failed,
+            verdict: match (tally.tried, tally.failed) {
+                (0, _) => Verdict::NotTried,
+                (_, 0) => Verdict::Holds,
+                _ => Verdict::Refuted,
+            },
+            worst_margin: (tally.tried > 0).then_some(tally.worst),
+            counter_example: tally.first,
+        }
+    }
 }
 
 impl Verification {
@@ -136,15 +171,6 @@ pub fn verify(request: &Request) -> Result<Verification> {
     for tallies in tallies? {
         total.iter_mut().zip(tallies).for_each(|(sum, t)| sum.add(t));
     }
-    let row = |(s, t): (&Statement, Tally)| Row {
-        id: s.id,
-        kind: s.kind.to_string(),
-        words: s.words,
-        tried: t.tried,
-        failed: t.failed,
-        worst_margin: (t.tried > 0).then_some(t.worst),
-        counter_example: t.first,
-    };
     Ok(Verification {
         cases: request.cases,
         vocab: request.vocab,
@@ -152,7 +178,7 @@ pub fn verify(request: &Request) -> Result<Verification> {
         fault: request.fault.map(|f| format!("{f:?}").to_lowercase()),
         threads: rayon::current_num_threads(),
         seconds: started.elapsed().as_secs_f64(),
-        statements: statements.into_iter().zip(total).map(row).collect(),
+        statements: statements.into_iter().zip(total).map(|(s, t)| Row::of(s, t)).collect(),
     })
 }
 
@@ -309,6 +335,20 @@ mod tests {
             assert_eq!(example.logits.len(), example.vocab);
             assert!(example.margin.is_nan() || example.margin < 0.0);
         }
+    }
+
+    #[test]
+    fn a_margin_that_is_no_number_is_not_mistaken_for_a_statement_never_tried() {
+        let verdict = |tally: Tally| {
+            let row = serde_json::to_value(Row::of(&STATEMENTS[0], tally)).unwrap();
+            (row["verdict"].as_str().unwrap().to_owned(), row["worst_margin"].as_f64())
+        };
+        let mut refuted = Tally { tried: 1, failed: 1, worst: f64::NAN, first: None };
+        let held = Tally { tried: 1, failed: 0, worst: 0.5, first: None };
+        assert_eq!(verdict(Tally::default()), ("not tried".into(), None));
+        assert_eq!(verdict(held.clone()), ("holds".into(), Some(0.5)));
+        refuted.add(held);
+        assert_eq!(verdict(refuted), ("refuted".into(), None));
     }
 
     #[test]

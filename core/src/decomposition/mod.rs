@@ -59,6 +59,7 @@ use crate::{Error, Real, adaptation};
 /// let mut delta_z = [0.0; 2];
 /// regression_step_into(&pi, 1, 2.0, &mut delta_z)?;
 /// assert_eq!(delta_z, [-1.5, 1.5]);
+/// assert!(regression_step_into(&pi, 2, 2.0, &mut delta_z).is_err());
 /// # Ok::<(), ldyn_core::Error>(())
 /// ```
 pub fn regression_step_into<T: Real>(
@@ -115,6 +116,7 @@ pub fn predicted_into<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T], out: &mu
 /// let mut change = [0.0; 2];
 /// exact_into(&pi, &[3.0_f64.ln(), 0.0], &mut change)?; // (½, ½) becomes (¾, ¼)
 /// assert!((change[0] - 1.5_f64.ln()).abs() < 1e-15);
+/// assert!(exact_into(&pi, &[0.0], &mut change).is_err());
 /// # Ok::<(), ldyn_core::Error>(())
 /// ```
 pub fn exact_into<T: Real>(pi: &Distribution<'_, T>, delta_z: &[T], out: &mut [T]) -> Result<(), Error> {

@@ -20,6 +20,11 @@ use crate::{Error, Real};
 /// tails vanish: h → −∞ gives L → −log ε and a weight of order |βh|e^{−|βh|}, so a pair that is
 /// far on the wrong side hardly learns; h → ∞ gives L → −log(1 − ε). As β → 0,
 /// L → −ln 2 − ½ log(ε(1 − ε)).
+///
+/// # Accuracy
+///
+/// The loss is within 4ε·(1 + β|h|) of q·(1 + |log(q/(1 − ε))|) + (1 − q)·(1 + |log((1 − q)/ε)|), whose terms can
+/// cancel; the weight of βq(1 − q)(2 + β|h|).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Exo<T> {
     beta: T,

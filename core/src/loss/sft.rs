@@ -13,6 +13,10 @@ use crate::Real;
 ///
 /// Label smoothing changes the residual at each token and leaves these weights: see
 /// [`smoothed_residual_into`](super::smoothed_residual_into).
+///
+/// # Special cases
+///
+/// It has no β, and nothing saturates it: the weight is 1 however likely y⁺ is, and only the residual fades.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sft;
 

@@ -18,7 +18,8 @@ use crate::{Error, Real};
 ///
 /// # Special cases
 ///
-/// At the kink g = δ the indicator is 0. Once g ≥ δ only the anchor pulls: (w₊, w₋) = (λ, 0).
+/// At the kink g = δ the indicator is 0. Once g ≥ δ only the anchor pulls: (w₊, w₋) = (λ, 0); as
+/// g → −∞ they stay (1 + λ, 1). It has no β.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slic<T> {
     delta: T,

@@ -14,7 +14,8 @@ use crate::{Error, Real};
 /// # Special cases
 ///
 /// At r± = 0 both weights are η: y⁻ is pushed down as hard as y⁺ is pushed up. The pushes end
-/// independently, at r₊ = η/2 and r₋ = −η/2, and reverse beyond.
+/// independently, at r₊ = η/2 and r₋ = −η/2, and reverse beyond: no margin saturates it, the weights grow as
+/// −2r₊ and 2r₋. As β → 0 loss and weights diverge, as 1/(2β²) and 1/β.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sppo<T> {
     beta: T,

@@ -2,8 +2,9 @@
 //!
 //! "A smaller π_y squeezes harder" (paper: §3.3, App. E, Claim 4) needs a setting, for π_y cannot change
 //! alone. Three are treated: another label of the same π is unlearned (N9); only the logit of y
-//! differs, so that the others keep their proportions (C1–C5); mass is moved between y and one other label
-//! (C6). In all of them the third parties lose more. That y* gains more is false in all.
+//! differs, so that the others keep their proportions (C1–C5, C7); mass is moved between y and one other label
+//! (C6). In all of them the third parties lose more. That y* gains more is false in all. And π_y can stay while
+//! the others get peakier (C8): then the least likely one loses more.
 
 use super::{NegativeStep, Witness, check_runner_up, check_step};
 use crate::simplex::Distribution;
@@ -45,6 +46,7 @@ pub fn third_labels_gain_more<T: Real>(
 /// | C2 | … the smaller α_i/α_j for π_i < π_j | [`log_odds_change`](Self::log_odds_change) |
 /// | C3 | … the larger the share of y* among the others after the step | [`runner_up_share_grows`](Self::runner_up_share_grows) |
 /// | C4 | … the smaller α_y | [`label_falls_more`](Self::label_falls_more) |
+/// | C7 | … the less the labels other than y and y* grow together, up to p = ½ | [`rest_grows_less`](Self::rest_grows_less) |
 /// | C5 | at small s, i loses exactly if p < (Q − q_i)/(1 + Q) | [`rate`](Self::rate) |
 ///
 /// Not so: that α_{y*} grows as p shrinks (it tends to 1 as p → 1, and in between it rises and falls); that
@@ -86,6 +88,10 @@ impl<'a, T: Real> FixedProportions<'a, T> {
     }
 
     /// log α_i of the negative step of size `step` at π_y = `p`. O(V).
+    ///
+    /// # Accuracy
+    ///
+    /// In `f64` within 20ε·(10 + max(1 + s, |z|)) of the change of the log-softmax.
     ///
     /// # Errors
     ///
@@ -153,6 +159,41 @@ impl<'a, T: Real> FixedProportions<'a, T> {
         let [small, large] = self.both(small, large, step)?;
         let margin = (large.log_top + large.label_below_top) - (small.log_top + small.label_below_top);
         Ok(Witness { label: self.label, margin: T::from_f64(margin) })
+    }
+
+    /// C7: together, the labels other than y and y* grow less at `small` than at `large`; `None` if `large` > ½,
+    /// or if they have no mass.
+    ///
+    /// The margin is the difference of the logarithms of Σ π′_i / Σ π_i over them.
+    ///
+    /// # Errors
+    ///
+    /// As [`losers_stay`](Self::losers_stay).
+    pub fn rest_grows_less(&self, small: T, large: T, step: T) -> Result<Option<Witness<T>>, Error> {
+        let ats = self.both(small, large, step)?;
+        let bystander = |i: usize| i != self.label && i != self.runner_up;
+        let mass = self.pi.expectation(|i, _| if bystander(i) { 1.0 } else { 0.0 });
+        let Some(first) = (0..self.pi.vocab()).find(|&i| bystander(i)).filter(|_| mass > 0.0) else {
+            return Ok(None);
+        };
+        if large > T::HALF {
+            return Ok(None);
+        }
+        let below = |at: &At, i: usize| if bystander(i) { at.below_top(self, i) } else { 0.0 };
+        let growth = ats.map(|at| {
+            let change = self.pi.expectation(|i, _| below(&at, i).exp_m1()) / mass;
+            let log_mean = if change > -0.5 {
+                change.ln_1p()
+            } else {
+                // Relative to the likeliest of them: their masses may be too small to be scaled down.
+                let with_mass = (0..self.pi.vocab()).filter(|&i| bystander(i) && self.share(i) > 0.0);
+                let high = with_mass.map(|i| below(&at, i)).fold(f64::NEG_INFINITY, f64::max);
+                let each = |i: usize| if bystander(i) { (below(&at, i) - high).exp() } else { 0.0 };
+                high + (self.pi.expectation(|i, _| each(i)) / mass).ln()
+            };
+            at.log_top + log_mean
+        });
+        Ok(Some(Witness { label: first, margin: T::from_f64(growth[1] - growth[0]) }))
     }
 
     /// C5: d log α_i/ds at s = 0 for i ≠ y, (1 − p)·((1 + Q)p − (Q − q_i)).
@@ -290,6 +331,62 @@ pub fn third_labels_lose_after_transfer<T: Real>(
     };
     let margin = T::from_f64(log_z(p - m, r + m) - log_z(p, r));
     Ok(Some(Witness { label: third, margin }))
+}
+
+/// C8: raise the probabilities of all labels but y to a power b ≥ 1, rescaled to the mass that they had, and
+/// the least likely of them (among equals the first) falls further.
+///
+/// The margin is by how much smaller its log α is after the change. So it is under any change that gives the likelier
+/// of the labels other than y the larger factor.
+///
+/// # Errors
+///
+/// As [`NegativeStep::new`]; [`Error::Range`] unless 1 ≤ b < ∞ or if no label but y has mass.
+///
+/// # Examples
+///
+/// ```
+/// use ldyn_core::{simplex::Distribution, squeezing::least_likely_falls_more};
+/// let pi = Distribution::new(&[0.5_f64, 0.3, 0.1, 0.1])?;
+/// let witness = least_likely_falls_more(pi, 3, 2.0, 1.0)?;
+/// assert!(witness.label == 2 && witness.margin > 0.0);
+/// assert!(least_likely_falls_more(pi, 3, 0.5, 1.0).is_err());
+/// # Ok::<(), ldyn_core::Error>(())
+/// ```
+pub fn least_likely_falls_more<T: Real>(
+    pi: Distribution<'_, T>,
+    label: usize,
+    power: T,
+    step: T,
+) -> Result<Witness<T>, Error> {
+    let before = NegativeStep::new(pi, label, step)?;
+    let (b, s) = (power.to_f64(), step.to_f64());
+    if !(b >= 1.0 && b.is_finite()) {
+        return Err(Error::Range { name: "power", found: b, expected: "a finite number >= 1" });
+    }
+    let at = |i: usize| pi.as_slice()[i].to_f64();
+    let others = || (0..pi.vocab()).filter(|&i| i != label);
+    let (top, own) = (at(before.runner_up()), at(label));
+    if top == 0.0 {
+        return Err(Error::Range { name: "the mass of the other labels", found: 0.0, expected: "> 0" });
+    }
+    let least = others().fold(before.runner_up(), |low, i| if at(i) < at(low) { i } else { low });
+    let weight = |i: usize| if at(i) > 0.0 { (b * (at(i) / top).ln()).exp() } else { 0.0 };
+    let [mass, weights] = others().fold([0.0, 0.0], |[m, w], i| [m + at(i), w + weight(i)]);
+    let tilted = |i: usize| mass * weight(i) / weights;
+    // The sum of Z relative to y*, whose share of the others is 1/weights.
+    let high = mass / weights;
+    let below = |p: f64| s * (p - high);
+    let change = others().map(|i| tilted(i) * below(tilted(i)).exp_m1()).sum::<f64>()
+        + own * below(own - 1.0).exp_m1();
+    let log_z = if change > -0.5 {
+        change.ln_1p()
+    } else {
+        (others().map(|i| tilted(i) * below(tilted(i)).exp()).sum::<f64>() + own * below(own - 1.0).exp())
+            .ln()
+    };
+    let after = below(tilted(least)) - log_z;
+    Ok(Witness { label: least, margin: T::from_f64(before.log_of(least) - after) })
 }
 
 fn probability<T: Real>(name: &'static str, p: T) -> Result<f64, Error> {

@@ -24,31 +24,31 @@ impl Pull {
     }
 }
 
-/// Δ_i where π_i = p.
+/// Δ_i where the first pull is on a distribution with q at i, and the second on one with p.
 #[inline(always)]
-fn delta(pulls: &[Pull; 2], i: usize, p: f64) -> f64 {
-    pulls[0].on(i, p) + pulls[1].on(i, p)
+fn delta(pulls: &[Pull; 2], i: usize, q: f64, p: f64) -> f64 {
+    pulls[0].on(i, q) + pulls[1].on(i, p)
 }
 
-/// Σ π (e^(Δ − origin) − 1). The labels of the pulls are taken by themselves, so that the loops over
-/// all others need not look for them.
-fn change<T: Real>(pi: &[T], pulls: &[Pull; 2], origin: f64) -> f64 {
+/// Σ π (e^(Δ − origin) − 1), with the first pull on `from`. The labels of the pulls are taken by
+/// themselves, so that the loops over all others need not look for them.
+fn change<T: Real>(pi: &[T], from: &[T], pulls: &[Pull; 2], origin: f64) -> f64 {
     let [a, b] = [pulls[0].label.min(pulls[1].label), pulls[0].label.max(pulls[1].label)];
     let own = |i: usize| {
         let p = pi[i].to_f64();
-        p * (delta(pulls, i, p) - origin).exp_m1_clamped()
+        p * (delta(pulls, i, from[i].to_f64(), p) - origin).exp_m1_clamped()
     };
     let [w0, w1] = [pulls[0].weight, pulls[1].weight];
-    let parts = [&pi[..a], &pi[(a + 1).min(b)..b], &pi[b + 1..]];
-    let others = |part: &[T]| {
+    let parts = [0..a, (a + 1).min(b)..b, b + 1..pi.len()];
+    let others = |part: core::ops::Range<usize>| {
         wide(
             #[inline(always)]
             || {
                 sum_of_pairs(
-                    part,
-                    part,
+                    &pi[part.clone()],
+                    &from[part],
                     #[inline(always)]
-                    |p, _| p * ((w0 * -p + w1 * -p) - origin).exp_m1_clamped(),
+                    |p, q| p * ((w0 * -q + w1 * -p) - origin).exp_m1_clamped(),
                 )
             },
         )
@@ -56,7 +56,8 @@ fn change<T: Real>(pi: &[T], pulls: &[Pull; 2], origin: f64) -> f64 {
     own(a) + if a == b { 0.0 } else { own(b) } + parts.into_iter().map(others).sum::<f64>()
 }
 
-/// The softmax of z + Δ beside that of z, where Δ is the sum of two pulls.
+/// The softmax of z + Δ beside that of z, where Δ is the sum of two pulls. The first may come from another
+/// context, where it is on another distribution.
 ///
 /// ```text
 /// log α_i = Δ_i − log Σ_j π_j e^{Δ_j}
@@ -67,6 +68,7 @@ fn change<T: Real>(pi: &[T], pulls: &[Pull; 2], origin: f64) -> f64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Growth<'a, T> {
     pi: Distribution<'a, T>,
+    from: Distribution<'a, T>,
     pulls: [Pull; 2],
     top_delta: f64,
     log_top: f64,
@@ -80,28 +82,35 @@ impl<'a, T: Real> Growth<'a, T> {
     /// The sum relative to the top has terms of one sign, and so has the sum relative to the low; the
     /// second is needed only where log α_low would be a small difference of large numbers.
     pub(crate) fn new(pi: Distribution<'a, T>, pulls: [Pull; 2], top: usize, low: usize) -> Self {
-        let [low, top] = [low, top].map(|i| delta(&pulls, i, pi.as_slice()[i].to_f64()));
-        Self::between(pi, pulls, (low, top))
+        let at = |i: usize| pi.as_slice()[i].to_f64();
+        let [low, top] = [low, top].map(|i| delta(&pulls, i, at(i), at(i)));
+        Self::between(pi, pi, pulls, (low, top))
     }
 
-    fn between(pi: Distribution<'a, T>, pulls: [Pull; 2], (low_delta, top_delta): (f64, f64)) -> Self {
-        let at = |i: usize| delta(&pulls, i, pi.as_slice()[i].to_f64());
+    fn between(
+        pi: Distribution<'a, T>,
+        from: Distribution<'a, T>,
+        pulls: [Pull; 2],
+        (low_delta, top_delta): (f64, f64),
+    ) -> Self {
+        let at = |i: usize, p: f64| delta(&pulls, i, from.as_slice()[i].to_f64(), p);
         let range = top_delta - low_delta;
-        let below_top = change(pi.as_slice(), &pulls, top_delta);
+        let below_top = change(pi.as_slice(), from.as_slice(), &pulls, top_delta);
         let log_top = if below_top > -0.5 {
             -below_top.ln_1p()
         } else {
             // The largest term may be far below the top if the top's probability has underflowed.
-            let with_mass = (0..pi.vocab()).filter(|&i| pi.as_slice()[i] > T::ZERO);
-            let high = with_mass.map(|i| at(i) - top_delta).fold(f64::NEG_INFINITY, f64::max);
-            -(high + pi.expectation(|i, p| (delta(&pulls, i, p) - top_delta - high).min(0.0).exp()).ln())
+            let with_mass = (0..pi.vocab()).map(|i| (i, pi.as_slice()[i].to_f64())).filter(|&(_, p)| p > 0.0);
+            let high = with_mass.map(|(i, p)| at(i, p) - top_delta).fold(f64::NEG_INFINITY, f64::max);
+            -(high + pi.expectation(|i, p| (at(i, p) - top_delta - high).min(0.0).exp()).ln())
         };
         let log_low = if log_top > 0.5 * range && range < OVERFLOW {
-            -change(pi.as_slice(), &pulls, low_delta).ln_1p()
+            -change(pi.as_slice(), from.as_slice(), &pulls, low_delta).ln_1p()
         } else {
             log_top - range
         };
-        Growth { pi, pulls, top_delta, log_top: log_top.max(0.0), low_delta, log_low: log_low.min(0.0) }
+        let (log_top, log_low) = (log_top.max(0.0), log_low.min(0.0));
+        Growth { pi, from, pulls, top_delta, log_top, low_delta, log_low }
     }
 
     /// The label with the largest Δ and the one with the smallest, found by looking.
@@ -112,11 +121,20 @@ impl<'a, T: Real> Growth<'a, T> {
                 range(
                     pi.as_slice(),
                     #[inline(always)]
-                    |i, p| delta(&pulls, i, p),
+                    |i, p| delta(&pulls, i, p, p),
                 )
             },
         );
-        Self::between(pi, pulls, ends)
+        Self::between(pi, pi, pulls, ends)
+    }
+
+    /// The first pull is in another context, on `from`.
+    pub(crate) fn across(pi: Distribution<'a, T>, from: Distribution<'a, T>, pulls: [Pull; 2]) -> Self {
+        let both = from.as_slice().iter().zip(pi.as_slice()).enumerate();
+        let deltas = both.map(|(i, (q, p))| delta(&pulls, i, q.to_f64(), p.to_f64()));
+        let ends =
+            deltas.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), d| (low.min(d), high.max(d)));
+        Self::between(pi, from, pulls, ends)
     }
 
     pub(crate) fn pi(&self) -> Distribution<'a, T> {
@@ -124,7 +142,8 @@ impl<'a, T: Real> Growth<'a, T> {
     }
 
     pub(crate) fn delta(&self, i: usize) -> f64 {
-        delta(&self.pulls, i, self.pi.as_slice()[i].to_f64())
+        let [q, p] = [self.from, self.pi].map(|d| d.as_slice()[i].to_f64());
+        delta(&self.pulls, i, q, p)
     }
 
     /// log α of the label with the largest Δ.

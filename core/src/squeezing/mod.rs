@@ -16,13 +16,13 @@
 //!
 //! | what | item |
 //! |---|---|
-//! | one negative step, N1–N8, N12 | [`NegativeStep`], [`small_step_threshold`], [`uniform_growth`] |
-//! | one positive step, L1–L5 | [`PositiveStep`] |
-//! | both in one context, or in two whose features overlap, P1–P8 | [`PairStep`], [`TwoContexts`] |
-//! | the same step again and again, T1–T8 | [`Trajectory`], [`repeated`] |
+//! | one negative step, N1–N8, N11, N12 | [`NegativeStep`], [`small_step_threshold`], [`uniform_growth`] |
+//! | one positive step, L1–L5, L7 | [`PositiveStep`] |
+//! | both in one context, or in two whose features overlap, P1–P11 | [`PairStep`], [`TwoContexts`] |
+//! | the same step again and again, T1–T9, L6, L8 | [`Trajectory`], [`repeated`] |
 //! | smoothing, momentum, decay, RMSprop, M1–M6 | [`SmoothedStep`], [`Trajectory`], [`SignStep`] |
 //! | drift and entropy of small steps, N10, N11 | [`drift_into`], [`replicator_drift_into`], [`entropy_rate`] |
-//! | which label is unlearned, and how likely it was, N9, C1–C6 | [`third_labels_gain_more`], [`FixedProportions`], [`third_labels_lose_after_transfer`] |
+//! | which label is unlearned, and how likely it and the others were, N9, C1–C8 | [`third_labels_gain_more`], [`FixedProportions`], [`third_labels_lose_after_transfer`], [`least_likely_falls_more`] |
 //!
 //! # What does not hold
 //!
@@ -32,6 +32,7 @@
 //! under weight decay. Each has a counter-example among the statements of the proofs.
 
 mod compare;
+mod contexts;
 pub(crate) mod growth;
 mod modifiers;
 mod negative;
@@ -41,10 +42,13 @@ mod rates;
 pub mod repeated;
 mod trajectory;
 
-pub use compare::{FixedProportions, third_labels_gain_more, third_labels_lose_after_transfer};
+pub use compare::{
+    FixedProportions, least_likely_falls_more, third_labels_gain_more, third_labels_lose_after_transfer,
+};
+pub use contexts::{ContextStep, TwoContexts};
 pub use modifiers::{SignStep, SmoothedStep};
 pub use negative::{NegativeStep, small_step_threshold, uniform_growth};
-pub use pair::{PairStep, TwoContexts};
+pub use pair::PairStep;
 pub use positive::PositiveStep;
 pub use rates::{drift_into, entropy_rate, replicator_drift_into};
 pub use trajectory::Trajectory;

@@ -15,10 +15,11 @@ use crate::{Error, Real};
 /// | N2 | y* rises, and rises most | [`runner_up_rises_most`](Self::runner_up_rises_most) |
 /// | N3 | among the others the odds of the likelier grow | [`log_odds_change`](Self::log_odds_change) |
 /// | N4 | i ≠ y rises exactly if π_i > τ(s); τ does not decrease in s | [`threshold`](Self::threshold) |
-/// | N5 | as s → 0, τ → ‖π‖² − π_y | [`small_step_threshold`] |
+/// | N5 | as s → 0, τ → ‖π‖² − π_y: who is not above that falls at every s, who is above rises at small s | [`small_step_threshold`], [`falls_below_start`](Self::falls_below_start), [`rises_above_start`](Self::rises_above_start) |
 /// | N6 | if π_{y*} > 1/√3, every label but y* falls, for every s | [`all_others_fall`](Self::all_others_fall) |
 /// | N7 | log α_i(s) is concave; α_{y*} increases and α_y decreases in s | [`grows_with_the_step`](Self::grows_with_the_step), [`growth_is_concave`](Self::growth_is_concave) |
 /// | N8 | no label falls by more than s, y by no more than 2s | [`growth_is_bounded`](Self::growth_is_bounded) |
+/// | N11 | if −log π_y ≥ H, the entropy falls, for every s | [`entropy_falls`](Self::entropy_falls) |
 #[derive(Clone, Copy, Debug)]
 pub struct NegativeStep<'a, T> {
     growth: Growth<'a, T>,
@@ -35,6 +36,12 @@ impl<'a, T: Real> NegativeStep<'a, T> {
     /// log α_{y*} = −log Σ_j π_j e^{s(v_j − v_{y*})} by log1p and expm1: all terms have one sign, and so
     /// have those of log α_y where that would cancel. N1 and N2 hold in rounded numbers too, and
     /// small steps keep their digits.
+    ///
+    /// # Accuracy
+    ///
+    /// log α of y and of y* is within 6ε of itself, with the ε of the type, and any other within 6ε of
+    /// |log α_{y*}| + s(π_{y*} − π_i); to both comes 6ε·s·π_{y*} with the ε of `f64`, because moves are rounded
+    /// before they are subtracted. π is taken as a softmax that is rounded to the type.
     ///
     /// # Errors
     ///
@@ -118,6 +125,31 @@ impl<'a, T: Real> NegativeStep<'a, T> {
         Ok(T::from_f64(self.growth.delta(i) - self.growth.delta(j)))
     }
 
+    /// N5: every label i ≠ y with π_i ≤ ‖π‖² − π_y falls, at every step size; `None` if there is none.
+    pub fn falls_below_start(&self) -> Option<Witness<T>> {
+        let start = self.start();
+        let below = self.others().filter(|&(i, _)| self.pi_of(i) <= start);
+        Witness::tightest(below.map(|(i, growth)| (i, -growth)))
+    }
+
+    /// N5: every label i ≠ y with π_i > ‖π‖² − π_y rises at small s: as long as
+    ///
+    /// ```text
+    /// s·(1 − π_y + π_{y*})²/8 < π_i − (‖π‖² − π_y)
+    /// ```
+    ///
+    /// `None` if there is none at this s.
+    pub fn rises_above_start(&self) -> Option<Witness<T>> {
+        let range = 1.0 - self.pi_of(self.label) + self.pi_of(self.runner_up);
+        let above = self.start() + self.step.to_f64() * range * range / 8.0;
+        Witness::tightest(self.others().filter(|&(i, _)| self.pi_of(i) > above))
+    }
+
+    /// ‖π‖² − π_y.
+    fn start(&self) -> f64 {
+        self.growth.pi().sum_sq().to_f64() - self.pi_of(self.label)
+    }
+
     /// N6: if π_{y*} > 1/√3, every label but y* falls; `None` if π_{y*} is not that large.
     ///
     /// The bound is sharp: just below it π = (m, (1−m)/2, (1−m)/2) has a second riser at small s.
@@ -181,9 +213,23 @@ impl<'a, T: Real> NegativeStep<'a, T> {
         let margins = self.growth.labels().map(|(i, growth)| (i, growth - (self.growth.delta(i) - highest)));
         Witness::tightest_from((self.runner_up, self.growth.log_top()), margins)
     }
+
+    /// N11: if y is at least as surprising as the average, −log π_y ≥ H, the entropy falls at every step
+    /// size; `None` if it is less. In particular it falls if π_y ≤ 1/V.
+    ///
+    /// The margin is H(π) − H(π′).
+    pub fn entropy_falls(&self) -> Option<Witness<T>> {
+        let surprise = -self.pi_of(self.label).ln();
+        let falls = surprise >= self.growth.pi().entropy().to_f64();
+        falls.then(|| Witness { label: self.label, margin: -self.entropy_change() })
+    }
 }
 
 /// N5: ‖π‖² − π_y, the limit of τ(s) as s → 0. Where π_y ≥ ‖π‖², every other label rises at first.
+///
+/// # Accuracy
+///
+/// That of [`Distribution::sum_sq`], and one rounding: absolute, where the two nearly cancel.
 ///
 /// # Errors
 ///
@@ -195,6 +241,7 @@ impl<'a, T: Real> NegativeStep<'a, T> {
 /// use ldyn_core::{simplex::Distribution, squeezing::small_step_threshold};
 /// let pi = [0.75_f64, 0.25];
 /// assert_eq!(small_step_threshold(&Distribution::new(&pi)?, 1)?, 0.375);
+/// assert!(small_step_threshold(&Distribution::new(&pi)?, 2).is_err());
 /// # Ok::<(), ldyn_core::Error>(())
 /// ```
 pub fn small_step_threshold<T: Real>(pi: &Distribution<'_, T>, label: usize) -> Result<T, Error> {
@@ -203,6 +250,19 @@ pub fn small_step_threshold<T: Real>(pi: &Distribution<'_, T>, label: usize) -> 
 }
 
 /// N12: log α_i = log(V / (V − 1 + e^{−s})) for each i ≠ y if π is uniform over V labels.
+///
+/// # Special cases
+///
+/// NaN for V = 0; s for V = 1, where there is no such i.
+///
+/// # Examples
+///
+/// ```
+/// use ldyn_core::squeezing::uniform_growth;
+/// // Each of 49 labels takes a 49th of the little that one loses.
+/// assert!((uniform_growth(50, 1.0_f64).exp() - 1.0128).abs() < 1e-4);
+/// assert!(uniform_growth(0, 1.0_f64).is_nan());
+/// ```
 pub fn uniform_growth<T: Real>(vocab: usize, step: T) -> T {
     -((-step).exp_m1() / T::from_f64(vocab as f64)).ln_1p()
 }

@@ -14,9 +14,9 @@ use crate::{Error, Real};
 /// | L3 | among the others the odds of the less likely grow | [`log_odds_change`](Self::log_odds_change) |
 /// | L4 | i ≠ y rises exactly if π_i < θ(s); θ does not increase in s | [`threshold`](Self::threshold) |
 /// | L5 | if π_y ≥ ‖π‖², every other label falls, for every s | [`all_others_fall`](Self::all_others_fall) |
+/// | L7 | at small s a label with π_i < ‖π‖² − π_y rises along | [`small_labels_rise`](Self::small_labels_rise) |
 ///
-/// That all others fall without the condition of L5 is said and not so: at small s a label with
-/// π_i < ‖π‖² − π_y rises first. Nor does the order among the others survive a large step.
+/// That all others fall without the condition of L5 is said and not so, by L7. Nor does the order among the others survive a large step.
 #[derive(Clone, Copy, Debug)]
 pub struct PositiveStep<'a, T> {
     growth: Growth<'a, T>,
@@ -27,6 +27,10 @@ pub struct PositiveStep<'a, T> {
 
 impl<'a, T: Real> PositiveStep<'a, T> {
     /// The step of size `step` = η‖φ‖² towards `label`.
+    ///
+    /// # Accuracy
+    ///
+    /// As [`NegativeStep::new`](super::NegativeStep::new), the others relative to y: |log α_y| + s(1 − π_y + π_i).
     ///
     /// # Errors
     ///
@@ -109,6 +113,22 @@ impl<'a, T: Real> PositiveStep<'a, T> {
         }
         let others = self.growth.labels().filter(|&(i, _)| i != self.label);
         Witness::tightest(others.map(|(i, growth)| (i, -growth)))
+    }
+
+    /// L7: every label i ≠ y with π_i < ‖π‖² − π_y rises along with y at small s: as long as
+    ///
+    /// ```text
+    /// s·(1 − π_y + π_{y*})²/8 < ‖π‖² − π_y − π_i
+    /// ```
+    ///
+    /// `None` if there is none at this s.
+    pub fn small_labels_rise(&self) -> Option<Witness<T>> {
+        let pi = self.growth.pi();
+        let at = |i: usize| pi.as_slice()[i].to_f64();
+        let range = 1.0 - at(self.label) + at(self.competitor);
+        let start = pi.sum_sq().to_f64() - at(self.label);
+        let below = start - self.step.to_f64() * range * range / 8.0;
+        Witness::tightest(self.growth.labels().filter(|&(i, _)| i != self.label && at(i) < below))
     }
 }
 

@@ -13,6 +13,10 @@ use crate::{Error, Real};
 ///
 /// The entries add up to 0.
 ///
+/// # Accuracy
+///
+/// In `f64` the entries add up to 0 within 20ε.
+///
 /// # Shapes
 ///
 /// `pi`, `out`: V.
@@ -50,6 +54,10 @@ pub fn drift_into<T: Real>(pi: &Distribution<'_, T>, label: usize, out: &mut [T]
 /// No entry of the two differs by more than π_y. Unlike the positive step, whose residual vanishes
 /// as π_y → 1, the negative step keeps its force: ‖π − e_y‖ → √(1 + ‖π‖²). The mass comes from the other labels.
 ///
+/// # Accuracy
+///
+/// In `f64` every entry is within 20ε.
+///
 /// # Shapes
 ///
 /// `pi`, `out`: V.
@@ -80,6 +88,10 @@ pub fn replicator_drift_into<T: Real>(pi: &Distribution<'_, T>, out: &mut [T]) -
 /// # Special cases
 ///
 /// 0 log 0 = 0.
+///
+/// # Accuracy
+///
+/// In `f64` within 80ε.
 ///
 /// # Errors
 ///

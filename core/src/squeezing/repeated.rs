@@ -12,9 +12,10 @@
 //! | T5 | 1 − π_{y*} is at most [`collapse_bound`]: if y* is unique, π → e_{y*} as S → ∞ |
 //! | T6 | tied labels stay tied: π tends to the uniform distribution on the labels tied with y* |
 //! | T7 | at the end each step takes s from log π_i, 2s from log π_y, nothing from log π_{y*}, within −log π_{y*} |
+//! | T9 | π_y is at most [`label_bound`]: it vanishes as S → ∞ |
 //!
-//! Under repeated *positive* steps π_y rises at every step, and the strongest competitor *of the moment*
-//! falls (L6).
+//! Under repeated *positive* steps π_y rises at every step, the strongest competitor *of the moment* falls (L6), and
+//! π_y → 1 as S → ∞ (L8).
 
 use super::{check_runner_up, check_step};
 use crate::simplex::Distribution;
@@ -104,4 +105,34 @@ pub fn collapse_bound<T: Real>(pi: &Distribution<'_, T>, label: usize, total: T)
     let runner_up = check_runner_up(pi, label)?;
     let [top, own] = [runner_up, label].map(|k| pi.as_slice()[k].to_f64());
     Ok(T::from_f64((pi.vocab() as f64 + own / top) * (-rate * s).exp()))
+}
+
+/// T9: an upper bound of π_y after negative steps on y that add up to `total` = S.
+///
+/// # Definition
+///
+/// ```text
+/// (π_y/π_{y*})·e^{−S(1 − π_y + π_{y*})}
+/// ```
+///
+/// It says nothing while it exceeds π_y, and tends to 0 whatever y* is, tied or not.
+///
+/// # Errors
+///
+/// As [`log_odds_bound`].
+///
+/// # Examples
+///
+/// ```
+/// use ldyn_core::{simplex::Distribution, squeezing::repeated::label_bound};
+/// let pi = Distribution::new(&[0.25_f64, 0.25, 0.5])?;
+/// assert_eq!(label_bound(&pi, 2, 4.0)?, 2.0 * (-3.0_f64).exp());
+/// assert!(label_bound(&pi, 2, -4.0).is_err());
+/// # Ok::<(), ldyn_core::Error>(())
+/// ```
+pub fn label_bound<T: Real>(pi: &Distribution<'_, T>, label: usize, total: T) -> Result<T, Error> {
+    let s = check_step(total)?;
+    let runner_up = check_runner_up(pi, label)?;
+    let [top, own] = [runner_up, label].map(|k| pi.as_slice()[k].to_f64());
+    Ok(T::from_f64(own / top * (-s * (1.0 - own + top)).exp()))
 }

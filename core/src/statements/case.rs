@@ -11,8 +11,10 @@ use core::ops::ControlFlow;
 
 /// A fault put into what a case computes, to see that the statements notice.
 ///
-/// The statements compare with π, y and s as given; only the steps that are taken are wrong. Statements about π
-/// alone, and those that make their own steps from it (M, C1–C6), do not see it.
+/// The statements compare with π, y and s as given; only the steps that are taken are wrong. Three kinds of
+/// statements do not see it: those about π alone, those about a step that hold for a wrong one too, and C1, C3, C4
+/// and C6–C8, which compare two steps that they make themselves. Smoothed and sign steps (M0–M2, M6) take a wrong
+/// label or size, but no other direction or normaliser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -38,7 +40,7 @@ pub struct Case<'a> {
     pub(super) sum_sq: f64,
     pub(super) log_z: f64,
     largest_logit: f64,
-    fault: Option<Fault>,
+    taken: Taken,
     /// z + s·v, z − s·v and z + s(e_y − e_b), from the definition, and their log-sum-exps.
     pub(super) moved: [Moved<'a>; 3],
     /// Δz of the negative step, A·Δz, and Δ log π.
@@ -66,7 +68,16 @@ pub struct Case<'a> {
     /// Σ A·Δz of two negative steps, and Σ r.
     pub(super) predicted: &'a [f64],
     pub(super) remainders: f64,
+    /// Where two negative steps with [`MOMENTUM`] lead, and one with [`DECAY`].
+    pub(super) with_momentum: Moved<'a>,
+    pub(super) decayed: &'a [f64],
 }
+
+/// μ of heavy-ball momentum.
+pub(super) const MOMENTUM: f64 = 0.9;
+
+/// κ of weight decay.
+pub(super) const DECAY: f64 = 0.1;
 
 /// The size of a small step.
 pub(super) const TINY: f64 = 1e-3;
@@ -102,7 +113,7 @@ impl Step<'_> {
 impl<'a> Case<'a> {
     /// Numbers of scratch space that a case over `vocab` labels needs.
     pub const fn scratch_len(vocab: usize) -> usize {
-        13 * vocab
+        16 * vocab
     }
 
     /// The case of unlearning (and of learning) `label` next to a second label `other`.
@@ -176,6 +187,15 @@ impl<'a> Case<'a> {
         walk.step(on, size)?;
         walk.step(on, size)?;
 
+        let [with_momentum, velocity, decayed] = [rooms.next(), rooms.next(), rooms.next()];
+        with_momentum.copy_from_slice(logits);
+        velocity.fill(0.0);
+        let mut walk = Trajectory::new(with_momentum, walked_pi)?;
+        walk.step_with_momentum(on, size, MOMENTUM, velocity)?;
+        walk.step_with_momentum(on, size, MOMENTUM, velocity)?;
+        decayed.copy_from_slice(logits);
+        Trajectory::new(decayed, walked_pi)?.step_with_decay(on, size, DECAY)?;
+
         let [predicted, again] = [rooms.next(), rooms.next()];
         regression_step_into(&after[0], on, size, again)?;
         let mut influence = Influence::new(predicted);
@@ -194,7 +214,7 @@ impl<'a> Case<'a> {
             sum_sq: pi.sum_sq(),
             log_z: log_sum_exp(logits),
             largest_logit: logits.iter().fold(0.0, |a, z| a.max(z.abs())),
-            fault,
+            taken,
             moved,
             delta,
             adapted,
@@ -214,6 +234,8 @@ impl<'a> Case<'a> {
             walked: Moved { log_z: log_sum_exp(walked), logits: walked },
             predicted,
             remainders,
+            with_momentum: Moved { log_z: log_sum_exp(with_momentum), logits: with_momentum },
+            decayed,
         })
     }
 
@@ -224,7 +246,20 @@ impl<'a> Case<'a> {
 
     /// Whether a fault was put in.
     pub fn fault(&self) -> Option<Fault> {
-        self.fault
+        self.taken.fault
+    }
+
+    /// A negative step as it is taken: on which label, and of what size, whose sign is not looked at.
+    pub(super) fn taken(&self) -> (usize, f64) {
+        let (label, size) = self.taken.pull(self.label, self.step);
+        (label, size.abs())
+    }
+
+    /// The step in a context with π, pulled towards a label or, where `size` is negative, away from it, and
+    /// pulled from another context too.
+    pub(super) fn across(&self, here: Context<'a>, there: Context<'a>) -> Step<'a> {
+        let pulls = [there, here].map(|context| self.taken.pull_towards(context.label, context.size));
+        self.taken.done(Growth::across(here.pi, there.pi, pulls))
     }
 
     pub(super) fn p(&self, i: usize) -> f64 {
@@ -294,8 +329,16 @@ impl<'a> Case<'a> {
     }
 }
 
-/// How steps are taken: as they should be, or with a fault.
+/// A context whose label is learned, or unlearned where `size` is negative.
 #[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) pi: Distribution<'a, f64>,
+    pub(super) label: usize,
+    pub(super) size: f64,
+}
+
+/// How steps are taken: as they should be, or with a fault.
+#[derive(Clone, Copy, Debug)]
 struct Taken {
     fault: Option<Fault>,
     other: usize,
@@ -312,11 +355,17 @@ impl Taken {
     }
 
     fn step<'a>(self, pi: Distribution<'a, f64>, first: (usize, f64), second: (usize, f64)) -> Step<'a> {
-        let pulls = [first, second].map(|(label, size)| {
-            let (label, size) = self.pull(label, size);
-            Pull::towards(label, size)
-        });
-        Step { growth: Growth::of(pi, pulls), normalised: self.fault != Some(Fault::Normaliser) }
+        let pulls = [first, second].map(|(label, size)| self.pull_towards(label, size));
+        self.done(Growth::of(pi, pulls))
+    }
+
+    fn pull_towards(self, label: usize, size: f64) -> Pull {
+        let (label, size) = self.pull(label, size);
+        Pull::towards(label, size)
+    }
+
+    fn done(self, growth: Growth<'_, f64>) -> Step<'_> {
+        Step { growth, normalised: self.fault != Some(Fault::Normaliser) }
     }
 }
 

@@ -1,19 +1,20 @@
 //! Checks: two steps in a row, modified steps, and two steps compared.
 
-use super::case::Step;
+use super::case::{DECAY, MOMENTUM, Step, TINY};
 use super::{Case, Outcome};
 use crate::Error;
 #[cfg(not(feature = "std"))]
 use crate::Real;
-use crate::squeezing::repeated::{collapse_bound, collapse_rate};
-use crate::squeezing::{FixedProportions, SignStep, SmoothedStep, Witness, third_labels_lose_after_transfer};
+use crate::squeezing::repeated::{collapse_bound, collapse_rate, label_bound};
+use crate::squeezing::{
+    FixedProportions, SignStep, SmoothedStep, Witness, least_likely_falls_more,
+    third_labels_lose_after_transfer,
+};
 
 /// ε of the smoothed step.
 const SMOOTHING: f64 = 0.1;
-/// μ of heavy-ball momentum.
-const MOMENTUM: f64 = 0.9;
-/// κ of weight decay.
-const DECAY: f64 = 0.1;
+/// The power that makes the other labels peakier.
+const POWER: f64 = 2.0;
 
 /// log π_i after two negative steps, as they were taken.
 fn log_after(c: &Case<'_>, i: usize) -> f64 {
@@ -78,6 +79,12 @@ pub(super) fn collapse(c: &Case<'_>) -> Outcome {
     c.holds(c.logit_scale(), (rate > 0.0 && has_mass).then_some((c.runner_up, bound - lost)))
 }
 
+pub(super) fn label_vanishes(c: &Case<'_>) -> Outcome {
+    let bound = label_bound(&c.pi, c.label, 2.0 * c.step).unwrap_or(f64::NAN);
+    let has_mass = c.p(c.runner_up) > f64::MIN_POSITIVE;
+    c.holds(c.logit_scale(), has_mass.then(|| (c.label, bound - log_after(c, c.label).exp())))
+}
+
 pub(super) fn ties(c: &Case<'_>) -> Outcome {
     let tied = c.others().zip(c.others().skip(1)).filter(|&(i, j)| c.logits[i] == c.logits[j]);
     let change = |i: usize| c.negative.log(i) + c.second[0].log(i);
@@ -106,7 +113,8 @@ pub(super) fn learning(c: &Case<'_>) -> Outcome {
 }
 
 fn smoothed<'a>(c: &Case<'a>) -> Result<SmoothedStep<'a, f64>, Error> {
-    SmoothedStep::new(c.pi, c.label, SMOOTHING, c.step)
+    let (label, size) = c.taken();
+    SmoothedStep::new(c.pi, label, SMOOTHING, size)
 }
 
 /// Against the whole target, (1 − ε)e_y + ε/V.
@@ -123,12 +131,20 @@ pub(super) fn smoothing(c: &Case<'_>) -> Outcome {
     c.equal(2.0 * c.step_scale(), c.labels().map(|i| (i, found(i), delta(i) - log_z)))
 }
 
+/// The condition from the definition: a witness would look at the label that the step is on.
 pub(super) fn smoothed_label(c: &Case<'_>) -> Outcome {
-    witness(c, smoothed(c).map(|step| step.label_falls()))
+    let Ok(step) = smoothed(c) else { return Outcome::NotApplicable };
+    let least = c.others().map(|i| c.p(i)).fold(1.0, f64::min);
+    let holds = c.p(c.label) - (1.0 - SMOOTHING) <= least;
+    let fall = -step.log_growth(c.label).unwrap_or(f64::NAN);
+    c.holds(c.step_scale(), holds.then_some((c.label, fall)))
 }
 
 pub(super) fn smoothed_runner_up(c: &Case<'_>) -> Outcome {
-    witness(c, smoothed(c).map(|step| step.runner_up_rises()))
+    let Ok(step) = smoothed(c) else { return Outcome::NotApplicable };
+    let holds = c.p(c.runner_up) >= c.p(c.label) - (1.0 - SMOOTHING);
+    let rise = step.log_growth(c.runner_up).unwrap_or(f64::NAN);
+    c.holds(c.step_scale(), holds.then_some((c.runner_up, rise)))
 }
 
 fn witness(c: &Case<'_>, found: Result<Option<Witness<f64>>, Error>) -> Outcome {
@@ -138,28 +154,33 @@ fn witness(c: &Case<'_>, found: Result<Option<Witness<f64>>, Error>) -> Outcome 
     }
 }
 
-/// The second of two steps with momentum, from rest: Δz = s(μv + v′).
+/// The second of two steps with momentum, against where a plain first step leads.
 pub(super) fn momentum(c: &Case<'_>) -> Outcome {
-    let pi = c.after[0];
-    let delta = |i: usize| {
+    let [before, after] = [&c.moved[0], &c.with_momentum];
+    let growth = |i: usize| (after.logits[i] - before.logits[i]) - (after.log_z - before.log_z);
+    let (own, top) = (growth(c.label), growth(c.runner_up));
+    let velocity = |i: usize| {
         let hit = if i == c.label { 1.0 } else { 0.0 };
-        c.step * (MOMENTUM * c.v(i) + (pi.as_slice()[i] - hit))
+        MOMENTUM * c.v(i) + (c.after[0].as_slice()[i] - hit)
     };
-    let high = delta(c.runner_up);
-    let top = -pi.expectation(|i, _| (delta(i) - high).exp_m1()).max(-1.0).ln_1p();
-    let growth = |i: usize| top + (delta(i) - high);
-    let gaps = c.labels().map(|i| (i, high - delta(i)));
-    c.holds(4.0 * c.step_scale(), [(c.runner_up, top), (c.label, -growth(c.label))].into_iter().chain(gaps))
+    let margins = c.labels().flat_map(|i| {
+        let definition = before.logits[i] + c.step * velocity(i);
+        [(i, top - growth(i)), (i, growth(i) - own), (i, -(after.logits[i] - definition).abs())]
+    });
+    c.holds(4.0 * c.logit_scale(), [(c.runner_up, top), (c.label, -own)].into_iter().chain(margins))
 }
 
 pub(super) fn decay(c: &Case<'_>) -> Outcome {
-    let moved = |i: usize| (1.0 - DECAY) * c.logits[i] + c.step * c.v(i);
-    let top = moved(c.runner_up);
-    c.holds(c.logit_scale(), c.others().map(|i| (i, top - moved(i))))
+    let top = c.decayed[c.runner_up];
+    let order = c.others().map(|i| (i, top - c.decayed[i]));
+    let definition = |i: usize| (1.0 - DECAY) * c.logits[i] + c.step * c.v(i);
+    let law = c.labels().map(|i| (i, -(c.decayed[i] - definition(i)).abs()));
+    c.holds(c.logit_scale(), order.chain(law))
 }
 
 pub(super) fn sign_step(c: &Case<'_>) -> Outcome {
-    let Ok(step) = SignStep::new(&c.pi, c.label, c.step) else { return Outcome::NotApplicable };
+    let (label, size) = c.taken();
+    let Ok(step) = SignStep::new(&c.pi, label, size) else { return Outcome::NotApplicable };
     let [rise, fall] = [step.log_growth(c.runner_up), -step.log_growth(c.label)];
     let apart = -(rise + fall - 2.0 * c.step).abs();
     let equal = c.others().map(|i| (i, -(step.log_growth(i) - rise).abs()));
@@ -207,6 +228,29 @@ pub(super) fn runner_up_share(c: &Case<'_>) -> Outcome {
 pub(super) fn label_falls_more(c: &Case<'_>) -> Outcome {
     let Some((family, [small, large])) = proportions(c) else { return Outcome::NotApplicable };
     witness(c, family.label_falls_more(small, large, c.step).map(Some))
+}
+
+/// At s = [`TINY`] log Z bends by at most range²/4 ≤ 1; and who loses at first loses at every s.
+pub(super) fn initial_rate(c: &Case<'_>) -> Outcome {
+    let Some((family, [_, p])) = proportions(c) else { return Outcome::NotApplicable };
+    let margins = c.others().flat_map(|i| {
+        let rate = family.rate(i, p).unwrap_or(f64::NAN);
+        let error = (c.tiny.log(i) - TINY * rate).abs();
+        [(i, 0.5 * TINY * TINY - error), (i, if rate < 0.0 { -c.negative.log(i) } else { f64::INFINITY })]
+    });
+    c.holds(c.step_scale(), margins)
+}
+
+pub(super) fn rest_grows_less(c: &Case<'_>) -> Outcome {
+    let Some((family, [small, large])) = proportions(c) else { return Outcome::NotApplicable };
+    witness(c, family.rest_grows_less(small, large, c.step))
+}
+
+pub(super) fn least_likely(c: &Case<'_>) -> Outcome {
+    if c.p(c.runner_up) == 0.0 {
+        return Outcome::NotApplicable;
+    }
+    witness(c, least_likely_falls_more(c.pi, c.label, POWER, c.step).map(Some))
 }
 
 pub(super) fn transfer(c: &Case<'_>) -> Outcome {

@@ -98,6 +98,19 @@ pub(super) fn all_rise_at_first(c: &Case<'_>) -> Outcome {
     c.holds(1.0, others.map(|i| (i, c.tiny.log(i) + 0.5 * TINY * TINY)))
 }
 
+/// Of the labels between, which fall from some s on, nothing is said.
+pub(super) fn each_at_first(c: &Case<'_>) -> Outcome {
+    let start = c.sum_sq - c.p(c.label);
+    let range = 1.0 - c.p(c.label) + c.p(c.runner_up);
+    let above = start + c.step * range * range / 8.0;
+    let margins = c.others().filter_map(|i| {
+        let growth = c.negative.log(i);
+        let falls = (c.p(i) <= start).then_some(-growth);
+        falls.or((c.p(i) > above).then_some(growth)).map(|margin| (i, margin))
+    });
+    c.holds(c.step_scale(), margins)
+}
+
 pub(super) fn all_others_fall(c: &Case<'_>) -> Outcome {
     let peaked = 3.0 * c.p(c.runner_up) * c.p(c.runner_up) > 1.0;
     let others = c.labels().filter(|&i| peaked && i != c.runner_up);
@@ -162,6 +175,12 @@ pub(super) fn entropy_rate_form(c: &Case<'_>) -> Outcome {
     let exact = own - (mean_product + entropy * c.sum_sq);
     let falls = if -c.log_p(c.label) >= entropy { -rate } else { f64::INFINITY };
     c.holds(c.logit_scale(), [(c.label, -(rate - exact).abs()), (c.label, falls)])
+}
+
+pub(super) fn entropy_falls(c: &Case<'_>) -> Outcome {
+    let entropy = -c.pi.expectation(|i, _| c.log_p(i));
+    let surprising = -c.log_p(c.label) >= entropy;
+    c.holds(2.0 * c.logit_scale(), surprising.then(|| (c.label, -c.negative.entropy_change())))
 }
 
 pub(super) fn entropy_change(c: &Case<'_>) -> Outcome {

@@ -66,3 +66,9 @@ pub(super) fn all_others_fall(c: &Case<'_>) -> Outcome {
     let likely = c.p(c.label) >= c.sum_sq;
     c.holds(c.step_scale(), c.others().filter(|_| likely).map(|i| (i, -c.positive.log(i))))
 }
+
+pub(super) fn small_labels_rise(c: &Case<'_>) -> Outcome {
+    let range = 1.0 - c.p(c.label) + c.p(c.runner_up);
+    let below = c.sum_sq - c.p(c.label) - c.step * range * range / 8.0;
+    c.holds(c.step_scale(), c.others().filter(|&i| c.p(i) < below).map(|i| (i, c.positive.log(i))))
+}

@@ -1,5 +1,5 @@
 use crate::report;
-use crate::verify::{Request, Verification, verify};
+use crate::verify::{Request, Verdict, Verification, verify};
 use anyhow::Result;
 use ldyn_core::statements::{Fault, Kind};
 use std::fmt;
@@ -81,10 +81,10 @@ fn text(v: &Verification) -> String {
     let mut lines =
         vec![["statement", "kind", "tried", "worst margin", "verdict"].map(String::from).to_vec()];
     for row in &v.statements {
-        let verdict = match (row.tried, row.failed) {
-            (0, _) => "not tried".to_owned(),
-            (_, 0) => "holds".to_owned(),
-            (_, n) => format!("FAILS on {n}"),
+        let verdict = match row.verdict {
+            Verdict::NotTried => "not tried".to_owned(),
+            Verdict::Holds => "holds".to_owned(),
+            Verdict::Refuted => format!("FAILS on {}", row.failed),
         };
         let margin = row.worst_margin.map_or("–".into(), |m| format!("{m:+.1e}"));
         lines.push(vec![row.id.to_owned(), row.kind.clone(), row.tried.to_string(), margin, verdict]);

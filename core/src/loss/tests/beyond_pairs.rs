@@ -91,6 +91,50 @@ fn aot_pairs_equal_ranks() {
     assert_eq!(short, Err(Error::Length { name: "scratch", found: 5, expected: 6 }));
 }
 
+/// All of [`OTHERS`]: what of them depends on β and on how far a response is from its baseline.
+#[test]
+fn kto_and_aot_have_their_limits_in_beta_and_in_the_tails() {
+    let near = |a: f64, b: f64| (a - b).abs() <= 1e-6 * (1.0 + b.abs());
+    let (beta, smoothing) = (1e-9, 0.2);
+    for name in OTHERS.iter().map(|row| row.name) {
+        match name {
+            "kto" => {
+                let kto = Kto::new(beta, 1.5, 0.25).unwrap();
+                for (found, omega) in [(kto.desirable(3.0, 1.0), 1.5), (kto.undesirable(3.0, 1.0), 0.25)] {
+                    assert!(
+                        near(found.loss, omega / 2.0) && near(found.weight / beta, omega / 4.0),
+                        "{found:?}"
+                    );
+                }
+                let kto = Kto::new(0.1, 1.5, 0.25).unwrap();
+                let tails = [kto.desirable(4e3, 1.0), kto.desirable(-4e3, 1.0)];
+                assert!(near(tails[0].loss, 0.0) && near(tails[1].loss, 1.5), "{tails:?}");
+                let tails_of_bad = [kto.undesirable(-4e3, 1.0), kto.undesirable(4e3, 1.0)];
+                assert!(
+                    near(tails_of_bad[0].loss, 0.0) && near(tails_of_bad[1].loss, 0.25),
+                    "{tails_of_bad:?}"
+                );
+                assert!(tails.iter().chain(&tails_of_bad).all(|tail| tail.weight < 1e-100));
+            }
+            "aot" | "aot_unpaired" => {
+                let of = |beta| both(beta, smoothing)[usize::from(name == "aot_unpaired")];
+                for found in outcomes(&of(beta), &pairs()[..9]) {
+                    assert!(near(found.loss, core::f64::consts::LN_2), "{found:?}");
+                    assert!(near(found.chosen_weight / beta, 0.5 - smoothing), "{found:?}");
+                    assert!(near(found.rejected_weight / beta, 0.5 - smoothing), "{found:?}");
+                }
+                for (r, pull) in [(4e3, -0.1 * smoothing), (-4e3, 0.1 * (1.0 - smoothing))] {
+                    let found = outcomes(&of(0.1), &[ratios(r, 0.0), ratios(r, 0.0)]);
+                    for weight in found.iter().flat_map(|o| [o.chosen_weight, o.rejected_weight]) {
+                        assert!(near(weight, pull), "{found:?} {pull}");
+                    }
+                }
+            }
+            other => panic!("the limits of {other} are not stated"),
+        }
+    }
+}
+
 #[test]
 fn kto_weights_are_derivatives_and_its_pairs_at_baseline_0_are_apo_zero() {
     for (beta, _) in settings() {

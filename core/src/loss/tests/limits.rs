@@ -68,14 +68,35 @@ fn as_beta_vanishes_losses_and_weights_over_beta_have_their_limits() {
     assert_eq!(covered, TABLE.iter().map(|row| row.name).collect(), "the other two have no β");
 }
 
-/// (loss, w₊, w₋) of the objectives that saturate, for a margin far on the right and on the wrong side.
+/// The squares of a distance from a target: loss and weights grow with the margin on either side. Their names.
+fn growing_margins_do_not_saturate_squares(p: &Parameters<f64>) -> [&'static str; 4] {
+    let far = 1e6;
+    let squares = [
+        // L/far² and w±/far for log-ratios of ±far.
+        ("ipo", 4.0, 4.0, 4.0),
+        ("ipo_mean", (11.0_f64 / 28.0).powi(2), 2.0 * 11.0 / 28.0 / 7.0, 2.0 * 11.0 / 28.0 / 4.0),
+        ("sppo", 2.0, 2.0, 2.0),
+        ("cal_dpo", 2.0, 2.0, 2.0),
+    ];
+    for (name, loss, chosen, rejected) in squares {
+        for side in [1.0, -1.0] {
+            let found = objective(name, p).outcome(&ratios(side * far, -side * far));
+            assert!(close(found.loss / (far * far), loss, 1e-4), "{name}: {found:?}");
+            assert!(close(found.chosen_weight / far, -side * chosen, 1e-4), "{name}: {found:?}");
+            assert!(close(found.rejected_weight / far, -side * rejected, 1e-4), "{name}: {found:?}");
+        }
+    }
+    squares.map(|square| square.0)
+}
+
+/// (loss, w₊, w₋) of every objective, for a margin far on the right and on the wrong side.
 #[test]
 fn saturated_margins_reach_their_limits() {
     let p = Parameters { beta: 0.1, label_smoothing: 0.2, ..Parameters::default() };
     let (b, e, far) = (p.beta, p.label_smoothing, 4000.0);
     let x = 2.0 * b * far;
     let robust = b * e / (1.0 - 2.0 * e);
-    for (name, right, wrong) in [
+    let of_ratios = [
         ("dpo", (e * x, -b * e, -b * e), ((1.0 - e) * x, b * (1.0 - e), b * (1.0 - e))),
         (
             "robust",
@@ -89,20 +110,58 @@ fn saturated_margins_reach_their_limits() {
         ("hinge", (0.0, 0.0, 0.0), (1.0 + x, b, b)),
         ("exo_pair", (-(1.0 - e).ln(), 0.0, 0.0), (-e.ln(), 0.0, 0.0)),
         ("discopop", (0.0, 0.0, 0.0), (x, b, b)),
+        ("sigmoid_norm", (0.0, 0.0, 0.0), (b * far * (1.0 / 7.0 + 1.0 / 4.0), b / 7.0, b / 4.0)),
         ("spin", (0.0, 0.0, 0.0), (x, b, b)),
         ("dpop", (0.0, 0.0, 0.0), (x + b * 50.0 * far, b * 51.0, b)),
         ("nca_pair", (0.5 * b * far, -0.5 * b, 0.0), (b * far * 1.5, b, 0.5 * b)),
         ("bco_pair", (0.0, 0.0, 0.0), (x, b, b)),
         ("apo_zero", (0.0, 0.0, 0.0), (2.0, 0.0, 0.0)),
         ("apo_down", (1.0, 0.0, 0.0), (1.0, 0.0, 0.0)),
-    ] {
-        for (pair, (loss, chosen, rejected)) in [(ratios(far, -far), right), (ratios(-far, far), wrong)] {
-            let found = objective(name, &p).outcome(&pair);
-            assert!(close(found.loss, loss, 1e-12), "{name}: {found:?}");
-            assert!(close(found.chosen_weight, chosen, 1e-12), "{name}: {found:?}");
-            assert!(close(found.rejected_weight, rejected, 1e-12), "{name}: {found:?}");
+    ];
+    // Without a reference a response can be certain at best, and is far below that at worst.
+    let (near, below, (n_chosen, n_rejected)) = (-7.0, -far, (7.0, 4.0));
+    let g = near - below;
+    let [s_right, s_wrong] = [(near, below), (below, near)].map(|(c, r)| c / n_chosen - r / n_rejected);
+    let [x_right, x_wrong] = [s_right, s_wrong].map(|s| b * s - p.simpo_gamma);
+    let (lambda, alpha) = (p.sft_weight, p.cpo_alpha / n_chosen);
+    // p₋ of the certain response where it is the rejected one, and the log-odds o there.
+    let p_near = (near / n_rejected).exp();
+    let o = (below / n_chosen - near / n_rejected) + (1.0 - p_near).ln();
+    let of_likelihoods = [
+        ("sft", (-near, 1.0, 0.0), (-below, 1.0, 0.0)),
+        ("slic", (-lambda * near, lambda, 0.0), (p.delta + g - lambda * below, 1.0 + lambda, 1.0)),
+        (
+            "cpo",
+            (e * b * g - alpha * near, alpha - b * e, -b * e),
+            ((1.0 - e) * b * g - alpha * below, b * (1.0 - e) + alpha, b * (1.0 - e)),
+        ),
+        (
+            "simpo",
+            (e * x_right, -b * e / n_chosen, -b * e / n_rejected),
+            (-(1.0 - e) * x_wrong, b * (1.0 - e) / n_chosen, b * (1.0 - e) / n_rejected),
+        ),
+        (
+            "orpo",
+            (-near / n_chosen, 1.0 / n_chosen, 0.0),
+            (-below / n_chosen - b * o, (1.0 + b) / n_chosen, b / (1.0 - p_near) / n_rejected),
+        ),
+    ];
+    let pairs_of_ratios = [ratios(far, -far), ratios(-far, far)];
+    let pairs_of_likelihoods = [pair(near, below, 0.0, 0.0), pair(below, near, 0.0, 0.0)];
+    let by_ratios = of_ratios.iter().map(|limit| (limit, pairs_of_ratios));
+    let by_likelihoods = of_likelihoods.iter().map(|limit| (limit, pairs_of_likelihoods));
+    for ((name, right, wrong), pairs) in by_ratios.chain(by_likelihoods) {
+        for (pair, (loss, chosen, rejected)) in pairs.iter().zip([right, wrong]) {
+            let found = objective(name, &p).outcome(pair);
+            assert!(close(found.loss, *loss, 1e-12), "{name}: {found:?} {loss}");
+            assert!(close(found.chosen_weight, *chosen, 1e-12), "{name}: {found:?} {chosen}");
+            assert!(close(found.rejected_weight, *rejected, 1e-12), "{name}: {found:?} {rejected}");
         }
     }
+    let grows = growing_margins_do_not_saturate_squares(&p);
+    let covered: BTreeSet<&str> =
+        of_ratios.iter().chain(&of_likelihoods).map(|limit| limit.0).chain(grows).collect();
+    assert_eq!(covered, TABLE.iter().map(|row| row.name).collect());
     let far = Dpo::new(0.1, 0.0).unwrap().outcome(&ratios(far, -far));
     let tail = 0.1 * (-800.0_f64).exp();
     assert_eq!((far.loss, far.chosen_weight), (tail, tail), "vanishing, never NaN");
