@@ -147,11 +147,11 @@ impl Rest {
         }
         let runner_up = others.map(|half| maximum(half).1);
         let runner_up = if runner_up[1] > runner_up[0] { runner_up[1] } else { runner_up[0] };
-        if runner_up == T::NEG_INFINITY {
+        let offset = runner_up.to_f64() - max.to_f64();
+        if offset == f64::NEG_INFINITY {
             return Rest { mass: 0.0, log_mass: f64::NEG_INFINITY, squares: 0.0, moment: 0.0 };
         }
         let sums = exp_sums(others, runner_up);
-        let offset = runner_up.to_f64() - max.to_f64();
         let scale = offset.exp();
         Rest {
             mass: scale * sums.e,

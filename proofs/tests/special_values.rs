@@ -3,7 +3,10 @@
 use ldyn_core::diagnostics::{ResponseStats, energy, gap_norm, residual_into, token_stats};
 use ldyn_core::simplex::Distribution;
 use ldyn_core::softmax::{log_sigmoid, log_softmax_into, log_sum_exp, log1mexp, sigmoid, softmax_into};
-use ldyn_core::squeezing::NegativeStep;
+use ldyn_core::squeezing::repeated::label_bound;
+use ldyn_core::squeezing::{
+    FixedProportions, NegativeStep, PositiveStep, TwoContexts, least_likely_falls_more,
+};
 use ldyn_core::{Error, Real, adaptation, decomposition};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -111,7 +114,39 @@ fn check_any<T: Real>(x: f64, v: &[f64], z: &[f64], at: Index) -> Result<(), Tes
     prop_assert_eq!(decomposition::exact_into(&pi, &v, &mut out).is_ok(), lengths_agree);
     prop_assert_eq!(decomposition::regression_step_into(&pi, label, x, &mut out), Ok(()));
     let step = NegativeStep::new(pi, label, x);
-    prop_assert_eq!(step.is_ok(), x > T::ZERO && x.is_finite() && z.len() > 1);
+    let is_step = x > T::ZERO && x.is_finite();
+    prop_assert_eq!(step.is_ok(), is_step && z.len() > 1);
+    let both = TwoContexts::new((pi, 0), (pi, label), x, T::HALF);
+    prop_assert_eq!(both.is_ok(), is_step);
+    let overlapping = TwoContexts::new((pi, 0), (pi, label), T::ONE, x);
+    prop_assert_eq!(overlapping.is_ok(), x >= -T::ONE && x <= T::ONE);
+    let power = least_likely_falls_more(pi, label, x, T::ONE);
+    prop_assert!(power.is_err() || (x >= T::ONE && x.is_finite() && z.len() > 1));
+    let bound = label_bound(&pi, label, x);
+    prop_assert_eq!(bound.is_ok(), is_step && z.len() > 1);
+    let rest = FixedProportions::new(pi, label)
+        .and_then(|family| family.rest_grows_less(T::from_f64(0.25), T::HALF, x));
+    prop_assert!(rest.is_err() || is_step);
+
+    // Steps of a size that a computation could take leave no NaN.
+    if x > T::from_f64(1e6) {
+        return Ok(());
+    }
+    let unlearned = step.iter().flat_map(|step| {
+        [
+            Some(step.label_falls_most()),
+            step.falls_below_start(),
+            step.rises_above_start(),
+            step.entropy_falls(),
+        ]
+    });
+    let contexts =
+        both.iter().chain(&overlapping).flat_map(|c| [c.rejected_falls_most(), c.chosen_rises_most()]);
+    let learned = PositiveStep::new(pi, label, x).ok().and_then(|step| step.small_labels_rise());
+    let compared = [learned, power.ok(), rest.ok().flatten()];
+    for witness in unlearned.chain(contexts).chain(compared).flatten() {
+        prop_assert!(!witness.margin.is_nan() && witness.label < z.len(), "{witness:?}");
+    }
     prop_assert!(!pi.entropy().is_nan() && !pi.sum_sq().is_nan() && pi.argmax() < z.len());
     Ok(())
 }

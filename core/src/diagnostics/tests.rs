@@ -101,6 +101,13 @@ impl TokenStats<f32> {
 }
 
 #[test]
+fn logits_further_apart_than_numbers_reach_leave_nothing_to_the_others() {
+    let stats = token_stats(&[f64::MAX, f64::MIN], 0).unwrap();
+    assert_eq!((stats.logp, stats.entropy, stats.rest_logp), (0.0, 0.0, f64::NEG_INFINITY));
+    assert_eq!((stats.sum_sq, gap_norm(&stats)), (1.0, 0.0));
+}
+
+#[test]
 fn the_rest_agrees_with_log1mexp_where_that_is_accurate() {
     let stats = token_stats(&noise(500, 10.0), 3).unwrap();
     assert!((stats.rest_logp - log1mexp(stats.argmax_logp)).abs() < 1e-13);

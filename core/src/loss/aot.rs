@@ -21,9 +21,9 @@ use core::cmp::Ordering;
 ///
 /// # Special cases
 ///
-/// A batch of one pair is DPO, and the limits of each L_k in t_k are [`Dpo`](super::Dpo)'s in h: as β → 0, L_k → ln 2 and
-/// its weights over β → ½ − ε, whatever the ranks. Among equal scores the earlier pair comes first; there the loss has
-/// a kink. NaN sorts behind all numbers.
+/// A batch of one pair is DPO, and the limits of each L_k in t_k are [`Dpo`](super::Dpo)'s in h: as
+/// β → 0, L_k → ln 2 and its weights over β → ½ − ε, whatever the ranks. Among equal scores the earlier
+/// pair comes first; there the loss has a kink. NaN sorts behind all numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Aot<T> {
     beta: T,

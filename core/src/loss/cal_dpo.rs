@@ -18,8 +18,8 @@ use crate::{Error, Real};
 /// # Special cases
 ///
 /// At r± = 0 both weights are ½ + 1/β. The calibration holds y⁺ above its reference: w₊ turns
-/// negative soon after r₊ = 1/(2β), w₋ soon after r₋ = −1/(2β). No margin saturates it: r± → ±∞ gives w± ~ ∓2r±. As β → 0 loss and weights
-/// diverge, as 1/(2β²) and 1/β.
+/// negative soon after r₊ = 1/(2β), w₋ soon after r₋ = −1/(2β). No margin saturates it: in the tails
+/// w± ~ ∓2r±. As β → 0 loss and weights diverge, as 1/(2β²) and 1/β.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CalDpo<T> {
     calibration: Sppo<T>,

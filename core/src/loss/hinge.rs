@@ -13,8 +13,8 @@ use crate::{Error, Real};
 ///
 /// # Special cases
 ///
-/// At the kink βh = 1 the weight is 0, as it is beyond; as h → −∞ it stays β. As β → 0, L → 1 and w/β → 1. For the form without a
-/// reference see [`Slic`](super::Slic).
+/// At the kink βh = 1 the weight is 0, as it is beyond; as h → −∞ it stays β. As β → 0, L → 1 and
+/// w/β → 1. For the form without a reference see [`Slic`](super::Slic).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hinge<T> {
     beta: T,

@@ -18,7 +18,8 @@ use crate::{Error, Real};
 /// # Special cases
 ///
 /// At h = 0 the weight is 1/β. It is 0 at h = 1/(2β) and negative beyond: an over-separated pair
-/// is pulled together again. No margin saturates it: h → ±∞ gives L ~ h² and w ~ −2h. As β → 0 loss and weight diverge, as 1/(4β²) and 1/β.
+/// is pulled together again. No margin saturates it: in the tails L ~ h² and w ~ −2h. As β → 0 loss
+/// and weight diverge, as 1/(4β²) and 1/β.
 ///
 /// # Accuracy
 ///

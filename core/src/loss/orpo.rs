@@ -25,8 +25,8 @@ use crate::{Error, Real};
 ///
 /// For unlikely responses (p± → 0) u → σ(x₋ − x₊). p₊ → 1 gives u → p₋/q₋, finite; p₋ → 1 makes
 /// w₋ grow as 1/q₋. A mean log-probability above −ε, the type's rounding, counts as −ε: a
-/// response that rounding makes certain keeps finite odds. o → ∞ leaves (w₊, w₋) = (1/L₊, 0); o → −∞ as p₊ → 0 gives
-/// ((1 + β)/L₊, β/(q₋L₋)). As β → 0 the loss is SFT's on the mean, and w₋/β → u·q₊/(q₋L₋). An empty
+/// response that rounding makes certain keeps finite odds. o → ∞ leaves (w₊, w₋) = (1/L₊, 0); o → −∞
+/// as p₊ → 0 gives ((1 + β)/L₊, β/(q₋L₋)). As β → 0 the loss is SFT's on the mean, and w₋/β → u·q₊/(q₋L₋). An empty
 /// response counts as one token.
 ///
 /// # Accuracy

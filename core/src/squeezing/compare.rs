@@ -164,7 +164,8 @@ impl<'a, T: Real> FixedProportions<'a, T> {
     /// C7: together, the labels other than y and y* grow less at `small` than at `large`; `None` if `large` > ½,
     /// or if they have no mass.
     ///
-    /// The margin is the difference of the logarithms of Σ π′_i / Σ π_i over them.
+    /// The margin is the difference of the logarithms of Σ π′_i / Σ π_i over them, of which the witness names the
+    /// first.
     ///
     /// # Errors
     ///
