@@ -233,8 +233,10 @@ pub(super) fn label_falls_more(c: &Case<'_>) -> Outcome {
 /// At s = [`TINY`] log Z bends by at most range²/4 ≤ 1; and who loses at first loses at every s.
 pub(super) fn initial_rate(c: &Case<'_>) -> Outcome {
     let Some((family, [_, p])) = proportions(c) else { return Outcome::NotApplicable };
+    // One sum over the labels: the rates of two labels differ as their odds do.
+    let top = family.rate(c.runner_up, p).unwrap_or(f64::NAN);
     let margins = c.others().flat_map(|i| {
-        let rate = family.rate(i, p).unwrap_or(f64::NAN);
+        let rate = top + family.log_odds_change(i, c.runner_up, p, 1.0).unwrap_or(f64::NAN);
         let error = (c.tiny.log(i) - TINY * rate).abs();
         [(i, 0.5 * TINY * TINY - error), (i, if rate < 0.0 { -c.negative.log(i) } else { f64::INFINITY })]
     });
