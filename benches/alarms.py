@@ -8,7 +8,7 @@ Needs: cargo; Python >= 3.9. From the repository's root:
 Healthy runs are the demo's SFT stages, each on its own seed. Every collapsing run is a DPO stage on the
 demo's pairs, with one thing overdone. A row says how far mean log π(y⁺) fell from its peak, which alarms were raised,
 and what share of that fall had happened when they were; between two probes log π(y⁺) is interpolated.
-`--ldyn` names a built program instead of building it; finished runs in FOLDER are not run again.
+`--ldyn` names a built program instead of building it; runs in FOLDER go on where they were cut off.
 """
 
 import argparse
@@ -86,14 +86,14 @@ def demo(ldyn, work, seed):
     """The folder of the demo: base model, pairs, and `run`."""
     folder = os.path.join(work, f"seed{seed}")
     if not os.path.exists(os.path.join(folder, "run", "report.html")):
-        call([ldyn, "demo", "--seed", str(seed), "--output", folder])
+        call([ldyn, "demo", "--seed", str(seed), "--output", folder, "--resume"])
     return folder
 
 
 def train(ldyn, model, data, out, seed, settings):
     if os.path.exists(os.path.join(out, "report.html")):
         return
-    command = [ldyn, "train", "dpo", "--model", model, "--data", data, "--output", out]
+    command = [ldyn, "train", "dpo", "--model", model, "--data", data, "--output", out, "--resume"]
     for key, value in {"seed": seed, **COMMON, **settings, "stages.0.save": "false"}.items():
         command += ["--set", f"{key}={value}"]
     call(command)

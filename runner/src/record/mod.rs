@@ -13,6 +13,7 @@
 //! | `gauge.jsonl` | one [`GaugeRow`] an example and kind for each window of steps, if `[dynamics]` asks for it | flushed as it goes |
 //! | `answers.jsonl` | one [`AnswerRow`] a greedy answer at each probe of finetuning | flushed as it goes |
 //! | `alarms.jsonl` | one [`AlarmRow`] an alarm of the monitor | flushed as it goes |
+//! | `<stage>-samples.jsonl` | a row a prompt: the policy's own responses and their rewards, for a stage that trains on them | when the stage begins |
 //! | `<stage>/` | the model folder after the stage | when the stage ends |
 //! | `checkpoints/` | what a [`crate::checkpoint`] holds | every few steps, and when a stage ends |
 
