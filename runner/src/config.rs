@@ -267,7 +267,7 @@ fn set(tree: &mut toml::Value, assignment: &str) -> Result<()> {
             toml::Value::Array(stages) => {
                 let named = |s: &toml::Value| {
                     let is = |key: &&str| s.get(key).and_then(toml::Value::as_str) == Some(part);
-                    ["name", "objective", "loss_type"].iter().any(|key| is(&key))
+                    ["name", "objective", "loss_type"].iter().any(is)
                 };
                 let n = stages.len();
                 match part.parse().ok().or_else(|| stages.iter().position(named)) {

@@ -45,8 +45,8 @@ impl Steps {
         let level = m.logps_chosen? - ratio;
         let change = ratio - *self.first_ratio.get_or_insert(ratio);
         let share = change / level.abs();
-        // Not `>=`: a level of 0 gives no share, and no fall.
-        if !(share < -limits.reward_fall) {
+        // A level of 0 gives no share, and no fall.
+        if share.is_nan() || share >= -limits.reward_fall {
             self.falling = 0;
             self.before = Moment { step: m.step, examples_seen: m.examples_seen };
             return None;
