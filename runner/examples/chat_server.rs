@@ -1,4 +1,5 @@
-//! A small server of chat completions, with judges of known taste: for tests and for trying `ldyn judge` out.
+//! A small server of chat completions, with judges of known taste and a rephraser: for tests and for trying `ldyn judge`
+//! and `ldyn probe-set` out.
 //!
 //! ```sh
 //! cargo run --release -p ldyn --example chat_server -- longer
@@ -14,6 +15,7 @@ use ldyn::data::Tokenizer;
 use ldyn::generate::{Prompt, Sampling, Stop, generate};
 use ldyn::judge::candidates;
 use ldyn::model::Model;
+use ldyn::rephrase::original;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -47,6 +49,8 @@ enum Policy {
     Flaky,
     /// Knows only this key, and repeats wrong ones aloud; else as `longer`.
     Locked { key: String },
+    /// Rephrases: the words of the text that `ldyn probe-set` asks about, backwards.
+    Reverse,
     /// Replies with what the model in this folder writes, greedily.
     Model { folder: PathBuf },
 }
@@ -185,6 +189,10 @@ fn reply(body: &str, policy: &Policy, model: Option<&(Model, Tokenizer)>) -> Res
     let text = texts.join("\n\n");
     if let Some((model, tokenizer)) = model {
         return written(&text, model, tokenizer);
+    }
+    if matches!(policy, Policy::Reverse) {
+        let text = original(&text).context("expected a question of `ldyn probe-set`")?;
+        return Ok(text.split(' ').rev().collect::<Vec<_>>().join(" "));
     }
     let [a, b] = candidates(&text).context("expected a question of `ldyn judge`")?;
     let words = |text: &str| text.split_whitespace().count();

@@ -498,7 +498,7 @@ fn a_probe_set_has_the_kinds_that_need_no_model_and_rephrasings_where_there_is_o
     // It is not written over.
     assert!(said(&make(&["--out", "plain.jsonl"])).contains("plain.jsonl"));
 
-    let server = Server::start(&["mute"]);
+    let server = Server::start(&["reverse"]);
     let url = server.url.clone();
     let chat = ["--endpoint", &url, "--chat-model", "m", "--out", "probe.jsonl"];
     let whole = make(&chat);
@@ -506,7 +506,8 @@ fn a_probe_set_has_the_kinds_that_need_no_model_and_rephrasings_where_there_is_o
     let (found, calls) = (read("probe.jsonl"), server.calls());
     assert_eq!((found.len(), calls), (18, 4 * 18));
     for kind in ["chosen_gptsemantic", "chosen_gptformat", "reject_gptsemantic", "reject_gptformat"] {
-        assert!(found.iter().all(|row| row[kind].as_str().unwrap().starts_with(' ')), "{kind}");
+        let text = if kind.starts_with("chosen") { " 3. answer The" } else { " idea. No" };
+        assert_eq!(found[3][kind], text);
     }
     // Cut off in its tenth row, it goes on and asks for the rest only.
     let text = place.read("probe.jsonl");
