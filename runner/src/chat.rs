@@ -95,6 +95,16 @@ pub struct Request {
 }
 
 impl Request {
+    /// One question in one turn. The seed is sent along where there is something to draw.
+    pub fn new(model: &str, question: String, temperature: f64, seed: u64) -> Self {
+        Self {
+            model: model.to_owned(),
+            messages: vec![Message { role: "user", content: question }],
+            temperature,
+            seed: (temperature > 0.0).then_some(seed),
+        }
+    }
+
     /// SHA-256 (hexadecimal) of everything that decides the reply; the endpoint's address is no part of it.
     ///
     /// ```

@@ -4,6 +4,7 @@
 //! it: content goes to a temporary name beside the target, reaches the disk, and is renamed.
 
 use anyhow::{Context, Result, bail};
+use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -41,6 +42,19 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&partial);
     }
     written.with_context(|| format!("writing {}", path.display()))
+}
+
+/// [`write`] of JSON, a row a line.
+///
+/// # Errors
+/// As [`write`]; a row that JSON cannot hold.
+pub fn write_jsonl<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
+    let mut text = String::new();
+    for row in rows {
+        text += &serde_json::to_string(&row)?;
+        text.push('\n');
+    }
+    write(path, text.as_bytes())
 }
 
 /// Makes the folder `folder` with what `fill` writes to the folder that it is given, in place of an
@@ -129,6 +143,22 @@ fn sync(path: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
 }
 
+/// Takes the lock of the open file at `path` for as long as `file` lives. Whether it is one: some network file systems
+/// have none.
+///
+/// # Errors
+/// What `busy` says where another process has it.
+pub fn lock(file: &File, path: &Path, busy: impl FnOnce() -> String) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => bail!(busy()),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
 /// A folder that one process writes to: held as long as this value lives, and given back by the system
 /// when the process ends in whatever way.
 #[derive(Debug)]
@@ -156,17 +186,13 @@ impl Lock {
         let path = folder.join(LOCK);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.with_context(|| format!("cannot write to {}", folder.display()))?;
-        let held = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => bail!(
+        let busy = || {
+            format!(
                 "another run is writing to {}: wait until it ends, or choose another output folder",
                 folder.display()
-            ),
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => false,
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-            }
+            )
         };
+        let held = lock(&file, &path, busy)?;
         Ok(Self { _file: file, held })
     }
 }

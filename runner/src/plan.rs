@@ -1,6 +1,6 @@
 //! What a study takes, known before it begins: steps, tokens, memory, time.
 
-use crate::config::{Optimizer, Stage, Study};
+use crate::config::{Stage, Study};
 use crate::model::ModelConfig;
 use crate::score::Item;
 use crate::study::Inputs;
@@ -95,24 +95,10 @@ impl Plan {
         self.stages.iter().map(|stage| stage.operations).sum()
     }
 
-    /// A guess at the seconds that the study takes on `device`, from the rate of a matrix product there and now;
-    /// generated answers, the gauge and what is written come on top.
-    ///
-    /// # Errors
-    /// A device that cannot multiply.
-    pub fn seconds(&self, study: &Study) -> Result<f64> {
-        let device = device::open(&study.device)?;
-        let (n, dtype) = (512, device::dtype(&study.dtype)?);
-        let a = Tensor::ones((n, n), dtype, &device)?;
-        let started = Instant::now();
-        let mut best = f64::INFINITY;
-        while best.is_infinite() || started.elapsed() < Duration::from_millis(100) {
-            let one = Instant::now();
-            a.matmul(&a)?.device().synchronize()?;
-            best = best.min(one.elapsed().as_secs_f64());
-        }
-        let rate = 2.0 * (n as f64).powi(3) / best;
-        Ok(self.operations() / (EFFICIENCY * rate))
+    /// A guess at the seconds that the study takes where a matrix product has this [`rate`]; generated answers, the
+    /// gauge and what is written come on top.
+    pub fn seconds(&self, rate: f64) -> f64 {
+        self.operations() / (EFFICIENCY * rate)
     }
 
     /// Refuses a study on the CPU that does not fit into memory, with the numbers.
@@ -182,6 +168,24 @@ impl AddAssign for Work {
     }
 }
 
+/// Floating-point operations a second of a matrix product on the study's device and in its number type, measured now.
+///
+/// # Errors
+/// A device that cannot multiply.
+pub fn rate(study: &Study) -> Result<f64> {
+    let device = device::open(&study.device)?;
+    let (n, dtype) = (512, device::dtype(&study.dtype)?);
+    let a = Tensor::ones((n, n), dtype, &device)?;
+    let started = Instant::now();
+    let mut best = f64::INFINITY;
+    while best.is_infinite() || started.elapsed() < Duration::from_millis(100) {
+        let one = Instant::now();
+        a.matmul(&a)?.device().synchronize()?;
+        best = best.min(one.elapsed().as_secs_f64());
+    }
+    Ok(2.0 * (n as f64).powi(3) / best)
+}
+
 /// Plans a study from what it reads.
 ///
 /// # Errors
@@ -193,19 +197,13 @@ pub fn plan(study: &Study, inputs: &Inputs) -> Result<Plan> {
         responses: items.iter().map(|item| item.responses.len()).sum(),
         work: Work::of(&items),
     };
-    let mut notes = inputs.notes.clone();
-    let mut stages = Vec::new();
-    for stage in &study.stages {
-        let (examples, cut) = inputs.examples(study, stage)?;
-        stages.push(plan_stage(study, &inputs.config, stage, &examples, &probe)?);
-        notes.extend(cut.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
-    }
+    let of_stage = |stage| plan_stage(study, &inputs.config, stage, &inputs.examples(stage)?, &probe);
     Ok(Plan {
         model: inputs.config.describe(),
         parameters: inputs.config.n_parameters(),
         probe,
-        stages,
-        notes,
+        stages: study.stages.iter().map(of_stage).collect::<Result<_>>()?,
+        notes: inputs.notes.clone(),
     })
 }
 
@@ -263,13 +261,12 @@ fn memory(study: &Study, config: &ModelConfig, stage: &Stage, largest: &Work) ->
     let model = config.n_parameters() * number;
     let gauged = study.dynamics.every_steps > 0 && !stage.is_pretrain();
     let referred = stage.reference.is_some();
-    let averages = if matches!(stage.optimizer, Optimizer::AdamW { .. }) { 2 } else { 1 };
     let accumulated = if stage.gradient_accumulation_steps > 1 { 2 } else { 1 };
     let rows = largest.rows * config.kept_per_row() * number;
     let logits = value::logits_bytes(largest.targets, config.vocab_size, number);
     Ok(Memory {
         weights: (model * (1 + usize::from(gauged) + usize::from(referred))) as u64,
-        optimizer: (model * averages) as u64,
+        optimizer: (model * stage.optimizer.averages()) as u64,
         gradients: (model * accumulated) as u64,
         activations: (rows + logits) as u64,
         temporary: (config.vocab_size * config.hidden_size * number) as u64,

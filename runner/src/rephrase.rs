@@ -1,7 +1,7 @@
 //! Rephrasings of responses by a chat model: the kinds of the paper that need one.
 
-use crate::chat::{Message, Request};
-use crate::data::{KINDS, Record};
+use crate::chat::Request;
+use crate::data::{Record, rank};
 
 /// A kind that a chat model makes of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +45,7 @@ impl Rephrased {
             text.trim(),
             MARKS[1]
         );
-        Request {
-            model: model.to_owned(),
-            messages: vec![Message { role: "user", content }],
-            temperature,
-            seed: (temperature > 0.0).then_some(seed),
-        }
+        Request::new(model, content, temperature, seed)
     }
 }
 
@@ -73,7 +68,6 @@ pub fn insert(record: &mut Record, kind: &str, reply: &str) {
     let spaced = record.response("chosen").is_some_and(|text| text.starts_with(' '));
     let text = if spaced { format!(" {reply}") } else { reply.to_owned() };
     record.responses.push((kind.to_owned(), text));
-    let rank = |kind: &str| KINDS.iter().position(|(k, ..)| *k == kind).unwrap_or(KINDS.len());
     record.responses.sort_by_key(|(kind, _)| rank(kind));
 }
 

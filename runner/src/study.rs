@@ -183,12 +183,7 @@ impl<'a> Run<'a> {
             return self.close(stage, true);
         }
         let loss = Loss::of(stage)?;
-        let (mut examples, notes) = self.inputs.examples(self.study, stage)?;
-        for note in notes {
-            if !self.manifest.notes.contains(&note) {
-                self.manifest.notes.push(note);
-            }
-        }
+        let mut examples = self.inputs.examples(stage)?;
         if let Some(wanted) = &stage.samples {
             self.sample(stage, wanted, from.is_some(), &mut examples)?;
         }
@@ -286,12 +281,12 @@ impl<'a> Run<'a> {
     ) -> Result<()> {
         let path = self.study.output.join(format!("{}-samples.jsonl", stage.name));
         let rows = if resumed {
-            samples::read(&path)?
+            record::read_jsonl(&path)?
         } else {
             self.progress.say(&format!("{}: the policy answers {} prompts", stage.name, examples.len()));
             let rng = &mut seed::rng(self.study.seed, &format!("samples/{}", stage.name));
             let rows = samples::draw(wanted, &self.model, &self.inputs.tokenizer, examples, rng)?;
-            samples::write(&path, &rows)?;
+            files::write_jsonl(&path, &rows)?;
             rows
         };
         let alike = samples::replace(wanted, &rows, examples)?;
@@ -438,8 +433,7 @@ fn kinds(probes: &[TokenizedRecord]) -> Vec<String> {
             found.push(kind.clone());
         }
     }
-    let rank = |kind: &String| data::KINDS.iter().position(|(k, ..)| k == kind).unwrap_or(data::KINDS.len());
-    found.sort_by_key(rank);
+    found.sort_by_key(|kind| data::rank(kind));
     found
 }
 

@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let study = config::load(&args.study, &args.set)?;
     let plan = plan::plan(&study, &Inputs::read(&study)?)?;
     plan.notes.iter().for_each(|note| progress.say(note));
-    let seconds = plan.seconds(&study)?;
+    let seconds = plan.seconds(plan::rate(&study)?);
     if args.json {
         let mut json = serde_json::to_value(&plan)?;
         json["seconds"] = seconds.into();

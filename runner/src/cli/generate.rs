@@ -1,5 +1,5 @@
 use super::{data_table, model};
-use crate::data::{self, HH_MARKER, Need, ReadOptions, Tokenizer};
+use crate::data::{self, HH_HUMAN, HH_MARKER, Need, ReadOptions, Tokenizer};
 use crate::generate::{Prompt, Sampling, Stop, check, generate};
 use crate::model::Model;
 use crate::progress::Progress;
@@ -68,9 +68,6 @@ struct Generated<'a> {
     response: String,
 }
 
-/// Where a human turn begins in HH conversations.
-const HUMAN: &str = "\n\nHuman:";
-
 /// Responses between two writes.
 const BATCH: usize = 64;
 
@@ -80,12 +77,12 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         bail!("nothing to continue: give --prompt TEXT or --data FILE")
     }
     if args.human {
-        prompts.iter_mut().for_each(|(_, p)| *p = format!("{HUMAN} {p}{HH_MARKER}"));
+        prompts.iter_mut().for_each(|(_, p)| *p = format!("{HH_HUMAN} {p}{HH_MARKER}"));
     }
     let model = Model::load(&args.model, device::dtype("f32")?, &device::open(&args.device)?)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
     let mut texts: Vec<String> = args.stop.iter().map(|text| text.replace("\\n", "\n")).collect();
-    texts.extend(args.human.then(|| HUMAN.to_owned()));
+    texts.extend(args.human.then(|| HH_HUMAN.to_owned()));
     let stop = Stop::at(tokenizer.eos_id()).or_texts(&tokenizer, &texts)?;
     let sampling = Sampling {
         max_new_tokens: args.max_new_tokens,

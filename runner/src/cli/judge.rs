@@ -1,4 +1,4 @@
-use super::model;
+use super::{model, refuse_existing};
 use crate::chat::{Client, Endpoint, Key};
 use crate::data::{self, Answer, Tokenizer};
 use crate::judge::{
@@ -132,11 +132,9 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         ensure!(*out != args.a && *out != args.b, "--out {} would replace what is judged", out.display());
         // Rows can be made again from the replies beside them; without these they are somebody's work.
         let again = args.endpoint.is_some() && calls.as_deref().is_some_and(Path::exists);
-        ensure!(
-            again || !out.exists(),
-            "{} exists already: remove it or choose another output",
-            out.display()
-        );
+        if !again {
+            refuse_existing(out)?;
+        }
     }
 
     let (judged, judge, notes) = match &args.likelihood {
@@ -246,12 +244,8 @@ fn with_chat(
 }
 
 fn write_rows(out: &Path, pairs: &[Pair], judged: &[Judged]) -> Result<()> {
-    let mut rows = String::new();
-    for (number, (pair, judged)) in pairs.iter().zip(judged).enumerate() {
-        rows += &serde_json::to_string(&PairRow::of(number, pair, judged))?;
-        rows.push('\n');
-    }
-    files::write(out, rows.as_bytes())
+    let numbered = pairs.iter().zip(judged).enumerate();
+    files::write_jsonl(out, numbered.map(|(number, (pair, judged))| PairRow::of(number, pair, judged)))
 }
 
 /// What a reader of the numbers needs to know.

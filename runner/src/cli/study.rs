@@ -5,6 +5,8 @@ use crate::progress::Progress;
 use crate::study::Inputs;
 use crate::{memory, plan, report};
 use anyhow::Result;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 /// Run a grid, every arm with every seed, and compare: one page with intervals over seeds. What is done
@@ -39,6 +41,8 @@ fn planned(grid: &Grid) -> Result<String> {
     let heads = ["arm", "seed", "state", "stages", "steps", "memory", "time", "folder"];
     let mut lines = vec![heads.map(String::from).to_vec()];
     let mut unread = None;
+    // A device and number type are measured once.
+    let mut rates = BTreeMap::new();
     for cell in grid.cells()? {
         let state = match grid::state(&cell)? {
             State::Open => "to run",
@@ -46,7 +50,7 @@ fn planned(grid: &Grid) -> Result<String> {
             State::Done => "done",
         };
         let stages: Vec<&str> = cell.study.stages.iter().map(|s| s.name.as_str()).collect();
-        let takes = match takes(&cell.study) {
+        let takes = match takes(&cell.study, &mut rates) {
             Ok(takes) => takes,
             Err(error) => {
                 unread.get_or_insert(error);
@@ -70,12 +74,16 @@ fn planned(grid: &Grid) -> Result<String> {
 }
 
 /// Steps, memory and time of a study.
-fn takes(study: &Study) -> Result<[String; 3]> {
+fn takes(study: &Study, rates: &mut BTreeMap<[String; 2], f64>) -> Result<[String; 3]> {
     let plan = plan::plan(study, &Inputs::read(study)?)?;
+    let rate = match rates.entry([study.device.clone(), study.dtype.clone()]) {
+        Entry::Occupied(known) => *known.get(),
+        Entry::Vacant(new) => *new.insert(plan::rate(study)?),
+    };
     let memory = plan.stages.iter().map(|stage| stage.memory.total()).max().unwrap_or(0);
     Ok([
         plan.stages.iter().map(|stage| stage.steps).sum::<usize>().to_string(),
         memory::text(memory),
-        report::duration(plan.seconds(study)?),
+        report::duration(plan.seconds(rate)),
     ])
 }

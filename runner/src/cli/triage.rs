@@ -177,7 +177,7 @@ fn after_training(
 ) -> Result<Vec<f64>> {
     let mut stage = study.stages[0].clone();
     stage.max_steps = Some(steps);
-    let examples = steps * stage.batch_size * stage.gradient_accumulation_steps;
+    let examples = steps * stage.examples_per_step();
     stage.epochs = examples as f64 / trained.len() as f64 + 1.0;
     let copy = model.copy()?;
     train::train(&copy, &stage, loss, trained, seed, 0, &mut Silent)?;

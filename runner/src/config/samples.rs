@@ -63,10 +63,7 @@ impl Default for Samples {
 }
 
 impl Samples {
-    pub(super) fn check(&self, objective: &str) -> Result<()> {
-        if matches!(objective, "sft" | "pretrain") {
-            bail!("samples are for preference losses, `{objective}` has no pairs: remove them")
-        }
+    pub(super) fn check(&self) -> Result<()> {
         match (self.replace, &self.reward) {
             (Replace::Pair, None) => {
                 bail!(

@@ -231,6 +231,11 @@ impl Optimizer {
         }
     }
 
+    /// Averages that it keeps of each gradient.
+    pub fn averages(&self) -> usize {
+        if matches!(self, Self::AdamW { .. }) { 2 } else { 1 }
+    }
+
     /// Its name in configurations.
     pub fn name(&self) -> &'static str {
         match self {
@@ -324,6 +329,16 @@ impl Stage {
     /// Whether the stage trains on plain text.
     pub fn is_pretrain(&self) -> bool {
         self.objective == "pretrain"
+    }
+
+    /// Whether the stage trains on pairs of a chosen and a rejected response.
+    pub fn is_preference(&self) -> bool {
+        !self.is_pretrain() && self.objective != "sft"
+    }
+
+    /// Examples that one optimiser step consumes.
+    pub fn examples_per_step(&self) -> usize {
+        self.batch_size * self.gradient_accumulation_steps
     }
 
     /// Folders of models beside the one that it trains, with their keys.
@@ -420,7 +435,7 @@ impl Stage {
         let objective = self.objective.clone();
         let mut reads = [row.parameters, row.options].concat();
         reads.extend((row.name == "slic").then_some("anchor"));
-        if !self.is_pretrain() && objective != "sft" {
+        if self.is_preference() {
             reads.push("ld_alpha");
             // An order over the batch has no weights of pairs.
             reads.extend((!matches!(loss, PairLoss::Batch(..))).then_some("use_weighting"));
@@ -522,9 +537,12 @@ impl Stage {
         self.complete_parameters()?;
         self.optimizer.check().context("optimizer")?;
         if let Some(samples) = &self.samples {
-            samples.check(&self.objective)?;
+            if !self.is_preference() {
+                bail!("samples are for preference losses, `{}` has no pairs: remove them", self.objective)
+            }
+            samples.check()?;
         }
-        if self.reduction == Reduction::TokenMean && !self.is_pretrain() && self.objective != "sft" {
+        if self.reduction == Reduction::TokenMean && self.is_preference() {
             bail!(
                 "reduction = \"token_mean\" is for sft and pretrain: a preference loss is a function of sums"
             )

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 /// End of the prompt in Anthropic-HH conversations.
 pub const HH_MARKER: &str = "\n\nAssistant:";
 
+/// Where a human turn begins in HH conversations.
+pub const HH_HUMAN: &str = "\n\nHuman:";
+
 /// A JSON object of the file.
 pub(super) type Row = Map<String, Value>;
 

@@ -18,7 +18,7 @@ mod tokenize;
 mod tokenizer;
 
 pub use answers::{Answer, answers};
-pub use formats::{Format, HH_MARKER};
+pub use formats::{Format, HH_HUMAN, HH_MARKER};
 pub use lines::MAX_LINE;
 pub use pack::{blocks, pretraining_texts};
 pub use probe_set::{ProbeOptions, ProbeSet, Select};
@@ -49,6 +49,11 @@ pub const KINDS: [(&str, &str, &str); 12] = [
     ("random_permute", "y⁺_urnd", "words of y⁺ in random order"),
     ("random_nonhum", "y_rnd", "words of an unrelated answer in random order"),
 ];
+
+/// Place of a kind in [`KINDS`]; behind all of them for another one.
+pub fn rank(kind: &str) -> usize {
+    KINDS.iter().position(|(k, ..)| *k == kind).unwrap_or(KINDS.len())
+}
 
 /// A prompt with the responses known for it.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! The probe set: prompts with every kind of response that can be had without another language model.
 
-use super::{KINDS, Record};
+use super::{KINDS, Record, rank};
 use anyhow::{Result, bail};
 use rand::Rng;
 use rand::seq::{SliceRandom, index};
@@ -150,7 +150,7 @@ fn with_built_kinds(
     });
     set("random_permute", &|rng| shuffled_words(record.response("chosen")?, rng));
     set("random_nonhum", &|rng| shuffled_words(test.as_deref().or(train.as_deref())?, rng));
-    responses.sort_by_key(|(kind, _)| KINDS.iter().position(|(k, ..)| k == kind).unwrap_or(KINDS.len()));
+    responses.sort_by_key(|(kind, _)| rank(kind));
     Record { responses, ..record.clone() }
 }
 

@@ -1,11 +1,12 @@
 //! Transcripts: every reply of a judge, kept as it comes, so that nothing is asked twice.
 
 use super::Verdict;
+use crate::files;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Which answer a judge is shown first.
@@ -60,16 +61,9 @@ impl Transcripts {
         let shown = path.display();
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = file.with_context(|| format!("cannot open {shown}"))?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                bail!("another process is writing to {shown}: wait until it ends, or choose another output")
-            }
-            // Some network file systems have no locks.
-            Err(TryLockError::Error(e)) if e.kind() != ErrorKind::Unsupported => {
-                return Err(e).with_context(|| format!("cannot lock {shown}"));
-            }
-            _ => {}
-        }
+        files::lock(&file, path, || {
+            format!("another process is writing to {shown}: wait until it ends, or choose another output")
+        })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).with_context(|| format!("reading {shown}"))?;
         let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);

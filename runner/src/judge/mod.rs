@@ -26,7 +26,7 @@ pub use prompt::{candidates, question};
 pub use statistics::{RESAMPLES, Rate, Statistics};
 pub use verdict::Verdict;
 
-use crate::chat::{Client, Message, Request, complete_all};
+use crate::chat::{Client, Request, complete_all};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -52,13 +52,7 @@ impl ChatJudge {
             Order::Ab => (a, b),
             Order::Ba => (b, a),
         };
-        let content = question(&pair.prompt, first, second);
-        Request {
-            model: self.model.clone(),
-            messages: vec![Message { role: "user", content }],
-            temperature: self.temperature,
-            seed: (self.temperature > 0.0).then_some(self.seed),
-        }
+        Request::new(&self.model, question(&pair.prompt, first, second), self.temperature, self.seed)
     }
 }
 

@@ -1,10 +1,7 @@
 //! Which answers are compared.
 
-use crate::data::Answer;
+use crate::data::{Answer, HH_HUMAN};
 use std::collections::{HashMap, VecDeque};
-
-/// Where a human turn begins in HH conversations.
-const HUMAN: &str = "\n\nHuman:";
 
 /// Two answers to one prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +50,7 @@ pub fn cut_at_human_turn(pairs: &mut [Pair]) -> [usize; 2] {
     let mut cut = [0; 2];
     for pair in pairs {
         for (response, cut) in pair.responses.iter_mut().zip(&mut cut) {
-            if let Some(at) = response.find(HUMAN) {
+            if let Some(at) = response.find(HH_HUMAN) {
                 response.truncate(at);
                 *cut += 1;
             }

@@ -21,7 +21,8 @@ pub struct Inputs {
     pub tokenizer: Tokenizer,
     /// Training records.
     pub records: Vec<Record>,
-    format: Format,
+    /// The same as token ids, where a stage trains on them.
+    tokenized: Vec<TokenizedRecord>,
     /// What is probed, as token ids.
     pub probes: Vec<TokenizedRecord>,
     /// Hash of the training records, and of what is probed.
@@ -87,15 +88,21 @@ impl Inputs {
         }
         let (probes, cut) = tokenize(&study.data, probe_format, &probed, &tokenizer).context("probe set")?;
         notes.extend(cut.notes().into_iter().map(|n| format!("probe set: {n}")));
+        let mut tokenized = Vec::new();
+        if study.stages.iter().any(|stage| !stage.is_pretrain()) {
+            let (ids, cut) = tokenize(&study.data, format, &records, &tokenizer)?;
+            notes.extend(cut.notes().into_iter().map(|n| format!("training data: {n}")));
+            tokenized = ids;
+        }
         let hashes = [data::hash(&records), data::hash(&probed)];
-        Ok(Self { config, assets, tokenizer, records, format, probes, hashes, notes })
+        Ok(Self { config, assets, tokenizer, records, tokenized, probes, hashes, notes })
     }
 
-    /// The examples of a stage, with remarks on those that were cut.
+    /// The examples of a stage.
     ///
     /// # Errors
-    /// As [`tokenize`] and [`examples`]; a text that cannot be read, a block longer than the model's positions.
-    pub fn examples(&self, study: &Study, stage: &Stage) -> Result<(Vec<Example>, Vec<String>)> {
+    /// As [`examples`]; a text that cannot be read, a block longer than the model's positions.
+    pub fn examples(&self, stage: &Stage) -> Result<Vec<Example>> {
         if stage.is_pretrain() {
             let blocks =
                 pretraining_blocks(stage, &self.records, &self.tokenizer, self.config.max_positions)?;
@@ -105,11 +112,9 @@ impl Inputs {
                 responses: vec![block],
                 reference: None,
             };
-            return Ok((blocks.into_iter().enumerate().map(example).collect(), Vec::new()));
+            return Ok(blocks.into_iter().enumerate().map(example).collect());
         }
-        let (records, cut) = tokenize(&study.data, self.format, &self.records, &self.tokenizer)?;
-        let notes = cut.notes().into_iter().map(|n| format!("training data: {n}")).collect();
-        Ok((examples(stage, &records)?, notes))
+        examples(stage, &self.tokenized)
     }
 }
 
@@ -169,7 +174,7 @@ fn check_kinds(study: &Study, probed: &[Record]) -> Result<()> {
 /// What the study's stages need of every training record.
 fn need(study: &Study) -> Need {
     let finetuning = || study.stages.iter().filter(|s| !s.is_pretrain());
-    if finetuning().any(|s| s.objective != "sft") {
+    if study.stages.iter().any(Stage::is_preference) {
         Need::Pair
     } else if finetuning().next().is_some() {
         Need::Chosen

@@ -2,10 +2,8 @@
 
 use crate::config::{Replace, Reward, Samples};
 use crate::data::Tokenizer;
-use crate::files;
 use crate::generate::{Prompt, Sampling, Stop, generate};
 use crate::model::Model;
-use crate::record;
 use crate::score::{self, Item};
 use crate::train::Example;
 use anyhow::{Context, Result, bail, ensure};
@@ -101,26 +99,6 @@ fn best_and_worst(row: &Row) -> [usize; 2] {
             .fold(0, |best, i| if better(row.rewards[i], row.rewards[best]) { i } else { best })
     };
     [by(|a, b| a > b), by(|a, b| a < b)]
-}
-
-/// Reads rows that [`write`] wrote.
-///
-/// # Errors
-/// A missing or broken file.
-pub fn read(path: &Path) -> Result<Vec<Row>> {
-    record::read_jsonl(path)
-}
-
-/// Writes rows, whole or not at all.
-///
-/// # Errors
-/// A failed write.
-pub fn write(path: &Path, rows: &[Row]) -> Result<()> {
-    let mut text = String::new();
-    for row in rows {
-        text += &(serde_json::to_string(row)? + "\n");
-    }
-    files::write(path, text.as_bytes())
 }
 
 fn rewards(

@@ -107,13 +107,13 @@ impl Course {
 
 /// Optimiser steps that a stage takes over `n` examples.
 pub fn planned_steps(stage: &Stage, n: usize) -> usize {
-    planned_examples(stage, n).div_ceil(stage.batch_size * stage.gradient_accumulation_steps)
+    planned_examples(stage, n).div_ceil(stage.examples_per_step())
 }
 
 /// Examples that a stage consumes of `n`, those of later epochs counted again.
 pub fn planned_examples(stage: &Stage, n: usize) -> usize {
     let total = (n as f64 * stage.epochs).round() as usize;
-    let most = |steps: usize| steps.saturating_mul(stage.batch_size * stage.gradient_accumulation_steps);
+    let most = |steps: usize| steps.saturating_mul(stage.examples_per_step());
     stage.max_steps.map_or(total, |steps| total.min(most(steps)))
 }
 
@@ -155,7 +155,7 @@ pub fn train_from(
     }
     let steps = planned_steps(stage, examples.len());
     let order = order(examples.len(), planned_examples(stage, examples.len()), seed, &stage.name);
-    let per_step = stage.batch_size * stage.gradient_accumulation_steps;
+    let per_step = stage.examples_per_step();
     let mut gradients = Gradients::new(model);
     let mut when = When { stage: stage.name.clone(), step: 0, examples_seen: 0 };
     let (mut course, mut optimizer) = match place {

@@ -27,11 +27,10 @@ impl Optimizer {
     /// Out of device memory.
     pub fn new(settings: config::Optimizer, parameters: &[Var]) -> Result<Self> {
         let zeros = || parameters.iter().map(|p| p.zeros_like()).collect::<candle_core::Result<Vec<_>>>();
-        let needs_first = matches!(settings, config::Optimizer::AdamW { .. });
         Ok(Self {
             settings,
             second: zeros()?,
-            first: if needs_first { zeros()? } else { Vec::new() },
+            first: if settings.averages() > 1 { zeros()? } else { Vec::new() },
             steps: 0,
         })
     }
