@@ -44,10 +44,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     written.with_context(|| format!("writing {}", path.display()))
 }
 
-/// [`write`] of JSON, a row a line.
+/// [`write()`] of JSON, a row a line.
 ///
 /// # Errors
-/// As [`write`]; a row that JSON cannot hold.
+/// As [`write()`]; a row that JSON cannot hold.
 pub fn write_jsonl<T: Serialize>(path: &Path, rows: impl IntoIterator<Item = T>) -> Result<()> {
     let mut text = String::new();
     for row in rows {
