@@ -19,6 +19,7 @@ pub use stage::{LrSchedule, Optimizer, Reduction, SaveDtype, Stage, Warmup};
 pub use template::template;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
+use crate::record::{Compat, Fault};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -49,6 +50,12 @@ pub struct Study {
     /// Refuse what does not fit into memory before it starts.
     #[serde(default = "default_true")]
     pub memory_check: bool,
+    /// Reference mode, `learning-dynamics-2025-05`: see [`crate::compat`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compat: Option<Compat>,
+    /// Faults of the reference code to bring back in reference mode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// Where the model comes from.
     pub model: ModelSource,
     /// Training data and how it is cut.
@@ -310,6 +317,7 @@ impl Study {
         for folder in references.chain([&mut self.model.path]).flatten() {
             *folder = model_folder(folder);
         }
+        self.complete_compat()?;
         self.data.lengths().check(None).context("[data]")?;
         self.monitor.check().context("[monitor]")?;
         let mut names = std::collections::BTreeSet::new();
@@ -327,6 +335,35 @@ impl Study {
             }
         }
         Ok(())
+    }
+
+    /// Fills in what reference mode decides, and refuses faults that nothing would come of.
+    fn complete_compat(&mut self) -> Result<()> {
+        let Some(_) = self.compat else {
+            if let Some(fault) = self.faults.first() {
+                bail!(
+                    "faults names `{fault}` without `compat`: add compat = \"{}\"",
+                    Compat::LearningDynamics202505
+                )
+            }
+            return Ok(());
+        };
+        self.data.cut = Cut::Reference;
+        if self.has_fault(Fault::EpochsNeverEnd)
+            && let Some(stage) = self.stages.iter().find(|s| !s.is_pretrain() && s.max_steps.is_none())
+        {
+            bail!(
+                "with the fault `{}` nothing ends stage `{}`: give it max_steps",
+                Fault::EpochsNeverEnd,
+                stage.objective
+            )
+        }
+        Ok(())
+    }
+
+    /// Whether a fault of the reference code is brought back.
+    pub fn has_fault(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
     }
 
     /// A study of one stage with every default; the model is still to be named.

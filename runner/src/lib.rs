@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod checkpoint;
 pub mod cli;
+pub mod compat;
 pub mod config;
 pub mod data;
 pub mod demo;

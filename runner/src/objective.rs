@@ -90,6 +90,8 @@ pub struct Preference {
     pub weighted: bool,
     /// Weight of the mean NLL of y⁺ that is added to whatever the loss is; 0 for none.
     pub anchor: f64,
+    /// A fault of the reference code: log π_ref is always log π.
+    pub policy_as_reference: bool,
 }
 
 impl Preference {

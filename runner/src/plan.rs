@@ -4,7 +4,7 @@ use crate::config::{Stage, Study};
 use crate::model::ModelConfig;
 use crate::score::Item;
 use crate::study::Inputs;
-use crate::train::{self, Example};
+use crate::train::{self, Cadence, Example};
 use crate::{device, memory, value};
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
@@ -36,6 +36,8 @@ pub struct Sweep {
     pub responses: usize,
     /// Its work.
     pub work: Work,
+    /// Its floating-point operations.
+    pub operations: f64,
 }
 
 /// One stage.
@@ -51,6 +53,8 @@ pub struct StagePlan {
     pub sweeps: usize,
     /// Forward passes of all steps together.
     pub work: Work,
+    /// Floating-point operations of a step, on average.
+    pub step_operations: f64,
     /// Floating-point operations of steps, sweeps and reference scores.
     pub operations: f64,
     /// Bytes at the largest step.
@@ -93,12 +97,6 @@ impl Plan {
     /// Floating-point operations of all stages.
     pub fn operations(&self) -> f64 {
         self.stages.iter().map(|stage| stage.operations).sum()
-    }
-
-    /// A guess at the seconds that the study takes where a matrix product has this [`rate`]; generated answers, the
-    /// gauge and what is written come on top.
-    pub fn seconds(&self, rate: f64) -> f64 {
-        self.operations() / (EFFICIENCY * rate)
     }
 
     /// Refuses a study on the CPU that does not fit into memory, with the numbers.
@@ -168,6 +166,12 @@ impl AddAssign for Work {
     }
 }
 
+/// A guess at the seconds that so many floating-point operations take where a matrix product has this [`rate`]; of a whole
+/// study, generated answers, the gauge and what is written come on top.
+pub fn seconds(operations: f64, rate: f64) -> f64 {
+    operations / (EFFICIENCY * rate)
+}
+
 /// Floating-point operations a second of a matrix product on the study's device and in its number type, measured now.
 ///
 /// # Errors
@@ -192,10 +196,12 @@ pub fn rate(study: &Study) -> Result<f64> {
 /// As [`Inputs::examples`].
 pub fn plan(study: &Study, inputs: &Inputs) -> Result<Plan> {
     let items: Vec<Item> = inputs.probes.iter().map(Item::from).collect();
+    let work = Work::of(&items);
     let probe = Sweep {
         prompts: items.len(),
         responses: items.iter().map(|item| item.responses.len()).sum(),
-        work: Work::of(&items),
+        operations: work.forward(&inputs.config),
+        work,
     };
     let of_stage = |stage| plan_stage(study, &inputs.config, stage, &inputs.examples(stage)?, &probe);
     Ok(Plan {
@@ -214,7 +220,8 @@ fn plan_stage(
     examples: &[Example],
     probe: &Sweep,
 ) -> Result<StagePlan> {
-    let steps = train::planned_steps(stage, examples.len());
+    let order = train::stage_order(study, stage, examples.len());
+    let steps = order.len().div_ceil(stage.examples_per_step());
     ensure!(
         steps > 0,
         "stage `{}`: {} epochs of {} examples are no step: give it data, or raise epochs or max_steps",
@@ -222,8 +229,6 @@ fn plan_stage(
         stage.epochs,
         examples.len()
     );
-    let consumed = train::planned_examples(stage, examples.len());
-    let order = train::order(examples.len(), consumed, study.seed, &stage.name);
     let (mut work, mut largest) = (Work::default(), Work::default());
     for batch in order.chunks(stage.batch_size) {
         let items: Vec<Item> = batch.iter().map(|&i| examples[i].item()).collect();
@@ -232,17 +237,16 @@ fn plan_stage(
         largest.targets = largest.targets.max(pass.targets);
         work += pass;
     }
-    let every = stage.probe_every(&study.probe);
-    let sweeps = match order.len().checked_div(every) {
-        None => 2,
-        // One before the first step, and one after the last wherever the cadence stands.
-        Some(n) => n + 1 + usize::from(!order.len().is_multiple_of(every)),
-    };
+    let cadence = Cadence::of(study, stage);
+    let seen = |step: usize| (step * stage.examples_per_step()).min(order.len());
+    let due = |step: &usize| cadence.is_due(seen(step - 1), seen(*step), *step == steps);
+    let sweeps = 1 + (1..=steps).filter(due).count();
     let reference = match train::Loss::of(stage)?.uses_reference() {
         true => Work::of(&examples.iter().map(Example::item).collect::<Vec<_>>()).forward(config),
         false => 0.0,
     };
-    let operations = 3.0 * work.forward(config) + sweeps as f64 * probe.work.forward(config) + reference;
+    let training = 3.0 * work.forward(config);
+    let operations = training + sweeps as f64 * probe.operations + reference;
     let memory = memory(study, config, stage, &largest)?;
     Ok(StagePlan {
         name: stage.name.clone(),
@@ -250,6 +254,7 @@ fn plan_stage(
         steps,
         sweeps,
         work,
+        step_operations: training / steps as f64,
         operations,
         memory,
     })

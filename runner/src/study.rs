@@ -20,7 +20,7 @@ use crate::monitor::{Moment, Monitor, Watched};
 use crate::objective::Preference;
 use crate::progress::Progress;
 use crate::record::{self, Hashes, Journal, Lengths, Manifest, Rule, StageInfo};
-use crate::train::{self, Course, End, Example, Loss};
+use crate::train::{self, Cadence, Course, End, Example, Loss};
 use crate::{device, memory, plan, report, seed};
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
@@ -144,6 +144,8 @@ impl<'a> Run<'a> {
             train_examples: inputs.records.len(),
             probe_prompts: inputs.probes.len(),
             kinds: kinds(&inputs.probes),
+            compat: study.compat,
+            faults: study.faults.clone(),
             stages: Vec::new(),
             notes: std::mem::take(&mut inputs.notes),
         };
@@ -182,14 +184,16 @@ impl<'a> Run<'a> {
         if from.as_ref().is_some_and(|checkpoint| checkpoint.state.position.is_none()) {
             return self.close(stage, true);
         }
-        let loss = Loss::of(stage)?;
+        let loss = Loss::of(stage)?.with_faults(&self.study.faults);
         let mut examples = self.inputs.examples(stage)?;
         if let Some(wanted) = &stage.samples {
             self.sample(stage, wanted, from.is_some(), &mut examples)?;
         }
         let hash = train::hash(&examples);
+        let order = train::stage_order(self.study, stage, examples.len());
+        let steps = order.len().div_ceil(stage.examples_per_step());
         match &from {
-            None => self.begin(index, stage, &loss, &mut examples)?,
+            None => self.begin(index, stage, &loss, steps, &mut examples)?,
             Some(checkpoint) => continue_examples(checkpoint, &hash, &loss, &mut examples)?,
         }
         let resumed = from.as_ref().and_then(|from| Some((from, from.state.position.as_ref()?)));
@@ -231,7 +235,7 @@ impl<'a> Run<'a> {
             watch,
             journal: &mut self.journal,
             saver,
-            steps: train::planned_steps(stage, examples.len()),
+            steps,
             at: resumed.map(|(_, position)| moment(&position.course)).unwrap_or_default(),
             stopped_by: None,
             clock: Clock::after(resumed.map_or([0.0; 2], |(_, p)| [p.train_seconds, p.probe_seconds])),
@@ -244,8 +248,8 @@ impl<'a> Run<'a> {
             stage,
             &loss,
             &examples,
-            self.study.seed,
-            stage.probe_every(&self.study.probe),
+            &order,
+            Cadence::of(self.study, stage),
             &mut observer,
         );
         observer.bar.finish();
@@ -301,7 +305,14 @@ impl<'a> Run<'a> {
     }
 
     /// What a stage does before its first step, besides probing.
-    fn begin(&mut self, index: usize, stage: &Stage, loss: &Loss, examples: &mut [Example]) -> Result<()> {
+    fn begin(
+        &mut self,
+        index: usize,
+        stage: &Stage,
+        loss: &Loss,
+        steps: usize,
+        examples: &mut [Example],
+    ) -> Result<()> {
         let first_finetuning = self.study.stages[..index].iter().all(Stage::is_pretrain);
         if !stage.is_pretrain() && first_finetuning {
             self.answer_initially()?;
@@ -311,7 +322,7 @@ impl<'a> Run<'a> {
             objective: stage.objective.clone(),
             targets: stage.trained_kinds(),
             summary: stage.summary()?,
-            steps: train::planned_steps(stage, examples.len()),
+            steps,
             finished: false,
             stopped_by: None,
             train_seconds: 0.0,
@@ -319,7 +330,7 @@ impl<'a> Run<'a> {
             notes: Vec::new(),
         };
         if let Loss::Preference(preference) = loss
-            && preference.loss.uses_reference()
+            && loss.uses_reference()
         {
             info.notes.push(self.add_reference(stage, preference, examples)?);
         }
@@ -358,6 +369,8 @@ impl<'a> Run<'a> {
             None => None,
         };
         let reference = other.as_ref().unwrap_or(&self.model);
+        let rounded = self.study.compat.map(|_| reference.rounded(DType::F16)).transpose()?;
+        let reference = rounded.as_ref().unwrap_or(reference);
         self.progress.say(&format!(
             "{}: reference log-probabilities of {} pairs",
             stage.name,
@@ -375,7 +388,8 @@ impl<'a> Run<'a> {
         if cached {
             self.progress.say("they were in the cache");
         }
-        Ok(format!("reference: {source}"))
+        let half = if rounded.is_some() { ", its weights rounded to half precision" } else { "" };
+        Ok(format!("reference: {source}{half}"))
     }
 
     /// Lets the model before finetuning answer, for the kind `chosen_initial`.

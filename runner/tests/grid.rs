@@ -42,13 +42,31 @@ fn a_grid_runs_what_is_missing_and_compares() {
     assert_eq!(plan.matches("to run").count(), 4, "{plan}");
     assert!(!at.join("grid").exists());
 
-    // The committed grids are plans too.
+    // The committed grids are plans too, and the committed studies are read.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for (file, folder, runs) in [("hh-extension", root.as_path(), 9), ("demo-mitigations", at, 30)] {
-        let file = root.join("examples/configs").join(file).with_extension("toml");
-        let plan = succeeds(&["study", file.to_str().unwrap(), "--dry-run"], folder);
-        assert_eq!(plan.lines().filter(|l| l.contains("seed-")).count(), runs, "{plan}");
+    let mut files = [0, 0];
+    for entry in fs::read_dir(root.join("examples/configs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let header =
+            ["# Needs ", "# Run ", "# Expect ", "# Takes ", path.file_name().unwrap().to_str().unwrap()];
+        assert!(header.iter().all(|word| text.contains(word)), "{} lacks one of {header:?}", path.display());
+        let is_grid = text.contains("[[arms]]");
+        files[usize::from(is_grid)] += 1;
+        if is_grid {
+            let folder = if text.contains("ldyn-demo/") { at } else { &root };
+            let plan = succeeds(&["study", path.to_str().unwrap(), "--dry-run"], folder);
+            let grid = ldyn::config::load_grid(&path, &[]).unwrap();
+            let runs = plan.lines().filter(|l| l.contains("seed-")).count();
+            assert_eq!(runs, grid.arms.len() * grid.seeds.len(), "{plan}");
+        } else {
+            ldyn::config::load(&path, &[]).unwrap();
+        }
     }
+    assert!(files.iter().all(|n| *n >= 3), "{files:?}");
 
     let text = succeeds(&["--quiet", "study", "grid.toml"], at);
     assert!(text.contains("plain") && text.contains("fast") && text.contains("Stage dpo"), "{text}");

@@ -26,30 +26,36 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let study = config::load(&args.study, &args.set)?;
     let plan = plan::plan(&study, &Inputs::read(&study)?)?;
     plan.notes.iter().for_each(|note| progress.say(note));
-    let seconds = plan.seconds(plan::rate(&study)?);
+    let rate = plan::rate(&study)?;
+    let seconds = |operations| plan::seconds(operations, rate);
+    let whole = seconds(plan.operations());
     if args.json {
         let mut json = serde_json::to_value(&plan)?;
-        json["seconds"] = seconds.into();
+        json["seconds"] = whole.into();
+        json["operations_per_second"] = rate.into();
         out!("{}", serde_json::to_string_pretty(&json)?);
     } else {
-        out!("{}", text(&plan));
-        out!("about {} at the rate of a matrix product just now", report::duration(seconds));
+        out!("{}", text(&plan, seconds));
+        out!("about {} at the rate of a matrix product just now", report::duration(whole));
     }
     plan.refuse_too_much(&study)
 }
 
 /// A line a stage.
-fn text(plan: &Plan) -> String {
-    let heads = ["stage", "examples", "steps", "tokens read", "predicted", "sweeps", "memory"];
+fn text(plan: &Plan, seconds: impl Fn(f64) -> f64) -> String {
+    let heads =
+        ["stage", "examples", "steps", "a step", "tokens read", "predicted", "sweeps", "a sweep", "memory"];
     let mut lines = vec![heads.map(String::from).to_vec()];
     for stage in &plan.stages {
         lines.push(vec![
             stage.name.clone(),
             stage.examples.to_string(),
             stage.steps.to_string(),
+            report::duration(seconds(stage.step_operations)),
             stage.work.rows.to_string(),
             stage.work.targets.to_string(),
             stage.sweeps.to_string(),
+            report::duration(seconds(plan.probe.operations)),
             memory::text(stage.memory.total()),
         ]);
     }

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
 
 /// A line a run.
 fn planned(grid: &Grid) -> Result<String> {
-    let heads = ["arm", "seed", "state", "stages", "steps", "memory", "time", "folder"];
+    let heads = ["arm", "seed", "state", "stages", "steps", "a step", "a probe", "memory", "time", "folder"];
     let mut lines = vec![heads.map(String::from).to_vec()];
     let mut unread = None;
     // A device and number type are measured once.
@@ -54,36 +54,41 @@ fn planned(grid: &Grid) -> Result<String> {
             Ok(takes) => takes,
             Err(error) => {
                 unread.get_or_insert(error);
-                ["–"; 3].map(String::from)
+                ["–"; 5].map(String::from)
             }
         };
-        let [steps, memory, time] = takes;
+        let [steps, step, probe, memory, time] = takes;
         lines.push(vec![
             grid.arms[cell.arm].name.clone(),
             cell.seed.to_string(),
             state.into(),
             stages.join(" → "),
             steps,
+            step,
+            probe,
             memory,
             time,
             cell.study.output.display().to_string(),
         ]);
     }
     let note = unread.map(|error| format!("\nnot all can be read yet: {error:#}"));
-    Ok(report::aligned(&lines, 8) + &note.unwrap_or_default())
+    Ok(report::aligned(&lines, 10) + &note.unwrap_or_default())
 }
 
-/// Steps, memory and time of a study.
-fn takes(study: &Study, rates: &mut BTreeMap<[String; 2], f64>) -> Result<[String; 3]> {
+/// Steps of a study, seconds of its longest step and of a probe, its memory and time.
+fn takes(study: &Study, rates: &mut BTreeMap<[String; 2], f64>) -> Result<[String; 5]> {
     let plan = plan::plan(study, &Inputs::read(study)?)?;
     let rate = match rates.entry([study.device.clone(), study.dtype.clone()]) {
         Entry::Occupied(known) => *known.get(),
         Entry::Vacant(new) => *new.insert(plan::rate(study)?),
     };
+    let time = |operations| report::duration(plan::seconds(operations, rate));
     let memory = plan.stages.iter().map(|stage| stage.memory.total()).max().unwrap_or(0);
     Ok([
         plan.stages.iter().map(|stage| stage.steps).sum::<usize>().to_string(),
+        time(plan.stages.iter().map(|stage| stage.step_operations).fold(0.0, f64::max)),
+        time(plan.probe.operations),
         memory::text(memory),
-        report::duration(plan.seconds(rate)),
+        time(plan.operations()),
     ])
 }

@@ -7,7 +7,7 @@ use crate::probe::When;
 use crate::progress::Progress;
 use crate::record::{JsonlWriter, Metrics, TriageRow};
 use crate::statistics::auroc_interval;
-use crate::train::{self, Example, Intervention, Loss, Update};
+use crate::train::{self, Cadence, Example, Intervention, Loss, Update};
 use crate::{device, report, score, seed, study};
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
@@ -175,12 +175,10 @@ fn after_training(
     steps: usize,
     seed: u64,
 ) -> Result<Vec<f64>> {
-    let mut stage = study.stages[0].clone();
-    stage.max_steps = Some(steps);
-    let examples = steps * stage.examples_per_step();
-    stage.epochs = examples as f64 / trained.len() as f64 + 1.0;
+    let stage = &study.stages[0];
+    let order = train::order(trained.len(), steps * stage.examples_per_step(), seed, &stage.name);
     let copy = model.copy()?;
-    train::train(&copy, &stage, loss, trained, seed, 0, &mut Silent)?;
+    train::train(&copy, stage, loss, trained, &order, Cadence::Every(0), &mut Silent)?;
     let items: Vec<score::Item> = held_out.iter().map(Example::item).collect();
     let (before, after) = (score::score(model, &items)?, score::score(&copy, &items)?);
     Ok(before.iter().zip(&after).map(|(b, a)| a[0].logp - b[0].logp).collect())

@@ -381,7 +381,13 @@ impl Stage {
     /// As [`Stage::loss`].
     pub fn preference(&self) -> Result<Preference> {
         let ld = self.ld_alpha.map(LengthDesensitised::new).transpose()?;
-        Ok(Preference { loss: self.loss()?, ld, weighted: self.use_weighting == Some(true), anchor: 0.0 })
+        Ok(Preference {
+            loss: self.loss()?,
+            ld,
+            weighted: self.use_weighting == Some(true),
+            anchor: 0.0,
+            policy_as_reference: false,
+        })
     }
 
     /// Every parameter that is a number, by its name in the core.

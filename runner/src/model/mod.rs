@@ -98,6 +98,18 @@ impl Model {
         Ok(Self { config: self.config.clone(), params, device: self.device.clone(), dtype: self.dtype })
     }
 
+    /// A model of its own, its weights rounded to numbers of another type; it computes in its own.
+    ///
+    /// # Errors
+    /// As [`Model::copy`].
+    pub fn rounded(&self, dtype: DType) -> Result<Self> {
+        let rounded = self.copy()?;
+        for (_, var) in &rounded.params {
+            var.set(&var.as_detached_tensor().to_dtype(dtype)?.to_dtype(self.dtype)?)?;
+        }
+        Ok(rounded)
+    }
+
     /// Takes over the weights of a model of the same shape.
     ///
     /// # Errors

@@ -14,14 +14,17 @@
 //! | `answers.jsonl` | one [`AnswerRow`] a greedy answer at each probe of finetuning | flushed as it goes |
 //! | `alarms.jsonl` | one [`AlarmRow`] an alarm of the monitor | flushed as it goes |
 //! | `<stage>-samples.jsonl` | a row a prompt: the policy's own responses and their rewards, for a stage that trains on them | when the stage begins |
+//! | `<stage>-prob_train_metrics.json` | means over prompts at each probe, as the paper's reference code logs them, in [reference mode](crate::compat) | with the report |
 //! | `<stage>/` | the model folder after the stage | when the stage ends |
 //! | `checkpoints/` | what a [`crate::checkpoint`] holds | every few steps, and when a stage ends |
 
 mod alarm;
+mod compat;
 mod dynamics;
 mod journal;
 
 pub use alarm::{Action, AlarmRow, AnswerRow, Number, Rule};
+pub use compat::{Compat, Fault};
 pub use dynamics::{
     Cause, Cost, Decomposition, GaugeRow, Influence, MapToken, Response, Scale, Step, Token, TokenMap,
     TriageRow,
@@ -88,6 +91,12 @@ pub struct Manifest {
     pub probe_prompts: usize,
     /// Probed response kinds in display order.
     pub kinds: Vec<String>,
+    /// The reference code whose protocol the run follows: see [`crate::compat`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compat: Option<Compat>,
+    /// Its faults that the run brings back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
     /// The stages in order.
     pub stages: Vec<StageInfo>,
     /// Remarks that a reader of the numbers needs, such as cut examples.

@@ -117,6 +117,8 @@ impl Fixture {
             train_examples: 400,
             probe_prompts: 24,
             kinds: KINDS.iter().map(|(kind, ..)| (*kind).to_string()).collect(),
+            compat: None,
+            faults: Vec::new(),
             stages: vec![
                 stage("sft", "−Σ log π(y⁺) over tokens, mean over the batch"),
                 stage("dpo", "−log σ(β·h), sums over tokens, mean over the batch; β = 0.1"),

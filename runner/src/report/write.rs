@@ -1,8 +1,9 @@
 //! The report's files in a run folder.
 
 use super::{Comparison, Summary, comparison_html, comparison_json, html, json, load, markdown, summarise};
-use crate::files;
-use anyhow::Result;
+use crate::record::Fault;
+use crate::{compat, files};
+use anyhow::{Context, Result};
 use std::path::Path;
 
 /// File name of the self-contained page.
@@ -17,7 +18,18 @@ pub const JSON: &str = "report.json";
 /// # Errors
 /// Records that cannot be read, or a failed write.
 pub fn write(run: &Path) -> Result<Summary> {
-    let summary = summarise(&load(run)?);
+    let records = load(run)?;
+    for (stage, text) in compat::logs(&records.manifest, &records.probes) {
+        let path = run.join(format!("{stage}-prob_train_metrics.json"));
+        let before = match records.manifest.faults.contains(&Fault::LogAppended) && path.exists() {
+            true => {
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?
+            }
+            false => String::new(),
+        };
+        files::write(&path, (before + &text).as_bytes())?;
+    }
+    let summary = summarise(&records);
     for (name, text) in [(HTML, html(&summary)?), (MARKDOWN, markdown(&summary)), (JSON, json(&summary)?)] {
         files::write(&run.join(name), text.as_bytes())?;
     }

@@ -10,7 +10,7 @@ mod step;
 mod update;
 
 pub use optimizer::{Linearised, Optimizer};
-pub use order::order;
+pub use order::{Cadence, order, stage_order};
 pub use reference::{add_reference, hash, reference_log_probs};
 pub use schedule::learning_rate;
 pub use step::{Example, Gradients, Loss, Means, Pass, accumulate, predicted_tokens, sum_of_squares};
@@ -105,20 +105,8 @@ impl Course {
     }
 }
 
-/// Optimiser steps that a stage takes over `n` examples.
-pub fn planned_steps(stage: &Stage, n: usize) -> usize {
-    planned_examples(stage, n).div_ceil(stage.examples_per_step())
-}
-
-/// Examples that a stage consumes of `n`, those of later epochs counted again.
-pub fn planned_examples(stage: &Stage, n: usize) -> usize {
-    let total = (n as f64 * stage.epochs).round() as usize;
-    let most = |steps: usize| steps.saturating_mul(stage.examples_per_step());
-    stage.max_steps.map_or(total, |steps| total.min(most(steps)))
-}
-
-/// Trains the model in place on the examples. Every `probe_every` examples (0:
-/// never in between) the observer probes. What it asks for holds from the next step on.
+/// Trains the model in place on the examples in this `order`, [`stage_order`]'s or another one. The observer probes when
+/// the cadence says. What it asks for holds from the next step on.
 ///
 /// # Errors
 /// No examples; a loss or gradient that is not finite; whatever the observer returns.
@@ -127,11 +115,11 @@ pub fn train(
     stage: &Stage,
     loss: &Loss,
     examples: &[Example],
-    seed: u64,
-    probe_every: usize,
+    order: &[usize],
+    cadence: Cadence,
     observer: &mut dyn Observer,
 ) -> Result<End> {
-    train_from(None, model, stage, loss, examples, seed, probe_every, observer)
+    train_from(None, model, stage, loss, examples, order, cadence, observer)
 }
 
 /// [`train`], where given from the place that [`Observer::between`] was told of, with the weights as they were
@@ -146,16 +134,15 @@ pub fn train_from(
     stage: &Stage,
     loss: &Loss,
     examples: &[Example],
-    seed: u64,
-    probe_every: usize,
+    order: &[usize],
+    cadence: Cadence,
     observer: &mut dyn Observer,
 ) -> Result<End> {
     if examples.is_empty() {
         bail!("stage `{}`: no training examples", stage.name)
     }
-    let steps = planned_steps(stage, examples.len());
-    let order = order(examples.len(), planned_examples(stage, examples.len()), seed, &stage.name);
     let per_step = stage.examples_per_step();
+    let steps = order.len().div_ceil(per_step);
     let mut gradients = Gradients::new(model);
     let mut when = When { stage: stage.name.clone(), step: 0, examples_seen: 0 };
     let (mut course, mut optimizer) = match place {
@@ -203,8 +190,8 @@ pub fn train_from(
         let seconds = started.elapsed().as_secs_f64();
         let row = metrics(stage, loss, &when, epoch, &means, lr, norm, seconds);
         course.take(observer.step(model, &when, &row, steps)?);
-        let due = probe_every > 0 && when.examples_seen / probe_every > seen_before / probe_every;
-        if due || when.step == steps || course.stopped {
+        let is_last = when.step == steps;
+        if cadence.is_due(seen_before, when.examples_seen, is_last) || course.stopped {
             course.take(observer.probe(model, &when)?);
         }
         observer.between(model, &course, &optimizer)?;

@@ -6,6 +6,7 @@
 use crate::config::{Reduction, Stage};
 use crate::model::{Direction, Model};
 use crate::objective::Preference;
+use crate::record::Fault;
 use crate::score::{self, Item, NotFinite, Packed};
 use anyhow::{Context, Result};
 use candle_core::{DType, Tensor, Var};
@@ -61,9 +62,19 @@ impl Loss {
         })
     }
 
-    /// Whether log-probabilities of the reference are needed.
+    /// Whether log-probabilities of a reference model are needed.
     pub fn uses_reference(&self) -> bool {
-        self.of_pairs().is_some_and(|preference| preference.loss.uses_reference())
+        self.of_pairs().is_some_and(|p| p.loss.uses_reference() && !p.policy_as_reference)
+    }
+
+    /// The loss with those faults of the reference code that touch it.
+    #[must_use]
+    pub fn with_faults(self, faults: &[Fault]) -> Self {
+        let policy_as_reference = faults.contains(&Fault::PolicyAsReference);
+        match self {
+            Self::Preference(p) => Self::Preference(Preference { policy_as_reference, ..p }),
+            Self::Nll(_) => self,
+        }
     }
 
     /// The loss of pairs; `None` for single responses.
@@ -327,15 +338,13 @@ impl Scored<'_> {
         let (mut pairs, mut anchors) = (Vec::new(), Vec::new());
         for (example, own) in self.responses() {
             let [chosen_len, rejected_len] = [own[0].len(), own[1].len()];
-            let [ref_chosen, ref_rejected] = example.reference.unwrap_or([0.0; 2]);
-            pairs.push(PairLogps {
-                chosen: preference.sum(&self.values[own[0].clone()], rejected_len),
-                rejected: preference.sum(&self.values[own[1].clone()], chosen_len),
-                ref_chosen,
-                ref_rejected,
-                chosen_len,
-                rejected_len,
-            });
+            let chosen = preference.sum(&self.values[own[0].clone()], rejected_len);
+            let rejected = preference.sum(&self.values[own[1].clone()], chosen_len);
+            let [ref_chosen, ref_rejected] = match preference.policy_as_reference {
+                true => [chosen, rejected],
+                false => example.reference.unwrap_or([0.0; 2]),
+            };
+            pairs.push(PairLogps { chosen, rejected, ref_chosen, ref_rejected, chosen_len, rejected_len });
             anchors.extend(own.get(2).map(|range| self.values[range.clone()].iter().sum::<f64>()));
         }
         let outcomes = preference.outcomes(&pairs, &anchors)?;
