@@ -1,5 +1,6 @@
 //! Finetune Pythia and Qwen models and watch what every step does to every kind of response.
 
+pub mod bench;
 pub mod chat;
 pub mod checkpoint;
 pub mod cli;

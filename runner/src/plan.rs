@@ -133,7 +133,7 @@ impl Memory {
 
 impl Work {
     /// One pass over items: prompts once, and the last token of a response only predicted.
-    fn of(items: &[Item]) -> Self {
+    pub fn of(items: &[Item]) -> Self {
         let mut work = Self::default();
         for item in items {
             let prompt = item.prompt.len();
@@ -149,12 +149,20 @@ impl Work {
     }
 
     /// Floating-point operations of a forward pass; a backward takes twice as many.
-    fn forward(&self, config: &ModelConfig) -> f64 {
-        let head = config.vocab_size * config.hidden_size;
-        let body = config.n_parameters() - if config.tied { head } else { 2 * head };
+    pub fn forward(&self, config: &ModelConfig) -> f64 {
+        self.body(config) + self.head(config)
+    }
+
+    /// Those of the blocks, attention included.
+    pub fn body(&self, config: &ModelConfig) -> f64 {
+        let weights = config.n_parameters() - config.embedding_size() * if config.tied { 1 } else { 2 };
         let heads = config.layers * config.attention.heads * config.attention.head_dim;
-        let products = [(self.rows, body), (self.targets, head), (2 * self.attended, heads)];
-        2.0 * products.iter().map(|(times, size)| *times as f64 * *size as f64).sum::<f64>()
+        2.0 * (self.rows as f64 * weights as f64 + 2.0 * self.attended as f64 * heads as f64)
+    }
+
+    /// Those of the head.
+    pub fn head(&self, config: &ModelConfig) -> f64 {
+        2.0 * self.targets as f64 * config.embedding_size() as f64
     }
 }
 
@@ -274,6 +282,6 @@ fn memory(study: &Study, config: &ModelConfig, stage: &Stage, largest: &Work) ->
         optimizer: (model * stage.optimizer.averages()) as u64,
         gradients: (model * accumulated) as u64,
         activations: (rows + logits) as u64,
-        temporary: (config.vocab_size * config.hidden_size * number) as u64,
+        temporary: (config.embedding_size() * number) as u64,
     })
 }

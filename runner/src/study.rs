@@ -452,7 +452,10 @@ fn kinds(probes: &[TokenizedRecord]) -> Vec<String> {
 }
 
 /// Opens the model, or initialises one of this shape.
-fn open_model(study: &Study, config: &ModelConfig, dtype: DType, device: &Device) -> Result<Model> {
+///
+/// # Errors
+/// A folder that is no model.
+pub fn open_model(study: &Study, config: &ModelConfig, dtype: DType, device: &Device) -> Result<Model> {
     match &study.model.path {
         Some(folder) => Model::load(folder, dtype, device),
         None => Model::init(config.clone(), dtype, device, &mut seed::rng(study.seed, "init")),

@@ -5,6 +5,7 @@ macro_rules! out {
     ($($text:tt)*) => { crate::cli::print(format_args!($($text)*))? };
 }
 
+mod bench;
 mod check;
 mod decompose;
 mod demo;
@@ -55,6 +56,7 @@ enum Verb {
     Demo(demo::Args),
     Init(init::Args),
     Check(check::Args),
+    Bench(bench::Args),
     Run(run::Args),
     Study(study::Args),
     Train(train::Args),
@@ -122,6 +124,7 @@ pub fn run(cli: Cli) -> Result<()> {
     match cli.verb {
         Verb::Demo(args) => demo::run(&args, &progress),
         Verb::Init(args) => init::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Check(args) => check::run(&args, &progress),
         Verb::Run(args) => run::run(&args, &progress),
         Verb::Study(args) => study::run(&args, &progress),

@@ -315,6 +315,11 @@ impl Model {
 }
 
 impl ModelConfig {
+    /// Number of weights of the embedding, and of the head.
+    pub fn embedding_size(&self) -> usize {
+        self.vocab_size * self.hidden_size
+    }
+
     /// Number of weights; a tied head is the embedding and counts once.
     pub fn n_parameters(&self) -> usize {
         self.parameters().0.iter().map(|p| p.shape.iter().product::<usize>()).sum()

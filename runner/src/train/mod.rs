@@ -200,7 +200,7 @@ pub fn train_from(
 }
 
 /// Factor on the gradients, as `torch.nn.utils.clip_grad_norm_` has it.
-fn clip(norm: f64, max_norm: f64) -> f64 {
+pub fn clip(norm: f64, max_norm: f64) -> f64 {
     if max_norm == 0.0 { 1.0 } else { (max_norm / (norm + 1e-6)).min(1.0) }
 }
 
