@@ -49,6 +49,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "runner/src/judge",
         &["crate::cli", "crate::report", "crate::study", "crate::train", "crate::probe", "candle", "ureq"],
     ),
+    (
+        "runner/src/compat",
+        &["crate::train", "crate::model", "crate::report", "crate::study", "crate::config", "candle"],
+    ),
     ("runner/src/checkpoint", &["crate::report", "crate::study", "crate::cli"]),
     ("runner/src/statistics.rs", &["crate::record", "crate::model", "candle"]),
     ("runner/src/data", &["crate::model", "crate::train", "crate::value", "candle"]),

@@ -146,6 +146,7 @@ impl<'a> Run<'a> {
             kinds: kinds(&inputs.probes),
             compat: study.compat,
             faults: study.faults.clone(),
+            planned_stages: study.stages.len(),
             stages: Vec::new(),
             notes: std::mem::take(&mut inputs.notes),
         };

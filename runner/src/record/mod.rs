@@ -97,13 +97,23 @@ pub struct Manifest {
     /// Its faults that the run brings back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
-    /// The stages in order.
+    /// Stages that the run is to have; 0 in records from before they were counted.
+    #[serde(default)]
+    pub planned_stages: usize,
+    /// The stages begun so far, in order.
     pub stages: Vec<StageInfo>,
     /// Remarks that a reader of the numbers needs, such as cut examples.
     pub notes: Vec<String>,
 }
 
 impl Manifest {
+    /// Whether the run has come to its end, or an alarm has stopped it.
+    pub fn is_over(&self) -> bool {
+        let Some((last, before)) = self.stages.split_last() else { return false };
+        let all = self.stages.len() >= self.planned_stages;
+        before.iter().all(|stage| stage.finished) && (last.stopped_by.is_some() || (all && last.finished))
+    }
+
     /// What it ran on, in words.
     pub fn machine(&self) -> String {
         let threads = if self.threads == 1 { "1 thread".into() } else { format!("{} threads", self.threads) };

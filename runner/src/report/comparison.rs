@@ -7,7 +7,6 @@ use super::load::load;
 use super::quantity::{Measure, Quantity};
 use super::summary::{REPORT_SCHEMA, Stage, Summary, summarise};
 use super::text::symbol;
-use crate::record::StageInfo;
 use crate::statistics::{Estimate, estimate, student_t};
 use anyhow::Result;
 use serde::Serialize;
@@ -181,8 +180,7 @@ pub fn compare(title: &str, members: &[Member]) -> Comparison {
 }
 
 fn is_finished(member: &Member) -> bool {
-    let run = &member.summary.run;
-    run.stages.last().is_some_and(StageInfo::is_over) && run.stages.iter().rev().skip(1).all(|s| s.finished)
+    member.summary.run.is_over()
 }
 
 impl Member {

@@ -61,6 +61,10 @@ fn an_unfinished_run_is_named_and_left_out() {
     assert_eq!((c.arms[0].seeds.as_slice(), c.arms[0].unfinished.as_slice()), (&[1][..], &[2][..]));
     let value = chosen(&c, Reading::Change).arms[0].value.unwrap();
     assert_eq!((value.n, value.se), (1, None));
+    // A run that was cut off between two stages has finished all that it began.
+    let mut between = member("a", 1, |t| t, 0.0);
+    between.summary.run.stages.truncate(1);
+    assert!(compare("t", &[between]).arms[0].seeds.is_empty());
     // Nothing at all is finished: a comparison all the same.
     let mut none = member("a", 1, |t| t, 0.0);
     none.summary.run.stages[0].finished = false;

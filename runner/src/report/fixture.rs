@@ -119,6 +119,7 @@ impl Fixture {
             kinds: KINDS.iter().map(|(kind, ..)| (*kind).to_string()).collect(),
             compat: None,
             faults: Vec::new(),
+            planned_stages: 2,
             stages: vec![
                 stage("sft", "−Σ log π(y⁺) over tokens, mean over the batch"),
                 stage("dpo", "−log σ(β·h), sums over tokens, mean over the batch; β = 0.1"),
@@ -170,6 +171,7 @@ impl Fixture {
 
     pub fn without_stage(&mut self, stage: &str) {
         self.manifest.stages.retain(|s| s.name != stage);
+        self.manifest.planned_stages = self.manifest.stages.len();
     }
 
     /// Mean value of a field when `past` stages are done and `stage` is at time `t`.
