@@ -5,8 +5,14 @@ use crate::softmax::checked;
 use crate::sweep::{exp_sums, maximum, sums_cutoff, wide};
 use crate::{Error, Real};
 
+mod calibration;
+mod compression;
+mod overlap;
 mod repetition;
 
+pub use calibration::{Bin, expected_calibration_error, reliability_into};
+pub use compression::phrase_ratio;
+pub use overlap::{CommonRun, bleu, borrowed, longest_common_run, self_bleu};
 pub use repetition::{Loop, distinct_n, longest_loop, repetition};
 
 /// What one token's distribution π and its label y say, in nats.

@@ -134,17 +134,17 @@ pub fn token_stats(model: &Model, packed: &Packed) -> Result<Vec<TokenStats<f64>
 /// # Errors
 /// As [`pack`] and [`log_probs`].
 pub fn score(model: &Model, items: &[Item]) -> Result<Vec<Vec<ResponseStats>>> {
-    score_with(model, items, |stats| Ok(ResponseStats::from_tokens(stats, model.vocab_size())?))
+    score_with(model, items, |stats, _| Ok(ResponseStats::from_tokens(stats, model.vocab_size())?))
 }
 
-/// As [`score`], with a number of one's own for each response from its tokens' statistics.
+/// As [`score`], with a number of one's own for each response from its tokens' statistics and labels.
 ///
 /// # Errors
 /// As [`score`], and those of `number`.
 pub fn score_with<R>(
     model: &Model,
     items: &[Item],
-    number: impl Fn(&[TokenStats<f64>]) -> Result<R>,
+    number: impl Fn(&[TokenStats<f64>], &[u32]) -> Result<R>,
 ) -> Result<Vec<Vec<R>>> {
     let mut scored = Vec::with_capacity(items.len());
     for batch in batches(items, MAX_ROWS) {
@@ -153,7 +153,8 @@ pub fn score_with<R>(
         let mut ranges = packed.ranges.iter();
         for item in &items[batch] {
             let responses = ranges.by_ref().take(item.responses.len());
-            scored.push(responses.map(|range| number(&stats[range.clone()])).collect::<Result<_>>()?);
+            let number = |range: &Range<usize>| number(&stats[range.clone()], &packed.targets[range.clone()]);
+            scored.push(responses.map(number).collect::<Result<_>>()?);
         }
     }
     Ok(scored)

@@ -37,6 +37,36 @@ pub fn estimate_of_enough(values: &[f64]) -> Option<Estimate> {
     estimate(values).filter(|e| e.n >= MIN_PROMPTS)
 }
 
+/// A number over `n` prompts that is no mean of theirs, with its standard error by the jackknife: `of(None)` is of
+/// all prompts, `of(Some(i))` of all but the `i`-th.
+///
+/// se = √((n − 1)/n · Σ_i (of(Some(i)) − their mean)²), which for a mean is that of [`estimate`]. `None` for no
+/// prompts.
+///
+/// ```
+/// use ldyn::statistics::{estimate, jackknife};
+/// let values = [1.0, 2.0, 6.0];
+/// let mean = |out: Option<usize>| {
+///     let kept: Vec<f64> = (0..3).filter(|&i| Some(i) != out).map(|i| values[i]).collect();
+///     kept.iter().sum::<f64>() / kept.len() as f64
+/// };
+/// let (left_out, direct) = (jackknife(3, mean).unwrap(), estimate(&values).unwrap());
+/// assert!((left_out.se.unwrap() - direct.se.unwrap()).abs() < 1e-15 && left_out.mean == 3.0);
+/// assert!(jackknife(0, mean).is_none());
+/// ```
+pub fn jackknife(n: usize, of: impl Fn(Option<usize>) -> f64) -> Option<Estimate> {
+    if n == 0 {
+        return None;
+    }
+    let se = (n > 1).then(|| {
+        let without: Vec<f64> = (0..n).map(|i| of(Some(i))).collect();
+        let mean = without.iter().sum::<f64>() / n as f64;
+        let squares: f64 = without.iter().map(|x| (x - mean) * (x - mean)).sum();
+        (squares * (n - 1) as f64 / n as f64).sqrt()
+    });
+    Some(Estimate { mean: of(None), se, n })
+}
+
 /// Half-width of the central interval of Student's distribution that holds the share `confidence`,
 /// in standard errors.
 ///

@@ -168,6 +168,10 @@ pub struct AnswerRow {
     pub distinct: f64,
     /// Tokens of the longest stretch that repeats itself, as a share of the answer.
     pub looped: f64,
+    /// Share of its 4-grams that occur in y⁺ of other probed questions, and in neither its own prompt nor its own
+    /// y⁺; absent where no other question has a y⁺, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub borrowed: Option<f64>,
     /// The answer.
     pub text: String,
 }

@@ -22,6 +22,7 @@ mod alarm;
 mod compat;
 mod dynamics;
 mod journal;
+mod reliability;
 
 pub use alarm::{Action, AlarmRow, AnswerRow, Number, Rule};
 pub use compat::{Compat, Fault};
@@ -30,6 +31,7 @@ pub use dynamics::{
     TriageRow,
 };
 pub use journal::{Journal, Lengths, check_lengths, emptied};
+pub use reliability::{RELIABILITY_BINS, Reliability};
 
 use crate::{files, memory};
 use anyhow::{Context, Result, bail};
@@ -258,6 +260,9 @@ pub struct ProbeRow {
     pub energy: f64,
     /// Mean entropy of π.
     pub entropy: f64,
+    /// Whether the greedy choice was right where it was sure; of `chosen` alone, absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reliability: Option<Reliability>,
 }
 
 /// Appends rows to a JSONL file; each call to [`JsonlWriter::flush`] leaves whole lines.

@@ -1,6 +1,6 @@
 //! Which charts a report shows, and what their captions say.
 
-use super::answers::{AnswerPoint, Answers};
+use super::answer_charts::{answers, calibration};
 use super::curves::{CONTEXTS, Curve};
 use super::quantity::{Measure, Quantity};
 use super::summary::{Stage, Summary};
@@ -58,6 +58,7 @@ pub fn figures(summary: &Summary) -> Result<Vec<Figure>> {
         greedy(summary),
         ledger(summary),
         shape(summary),
+        calibration(summary),
         answers(summary),
         training(summary),
         accumulated(summary),
@@ -76,11 +77,12 @@ pub fn figures(summary: &Summary) -> Result<Vec<Figure>> {
         .collect()
 }
 
-struct Plan {
-    id: &'static str,
-    title: &'static str,
-    caption: String,
-    charts: Vec<Chart>,
+/// A figure before its charts are drawn.
+pub struct Plan {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub caption: String,
+    pub charts: Vec<Chart>,
 }
 
 /// Colour by family and dash within it, so that neither alone has to tell kinds apart.
@@ -103,7 +105,8 @@ pub fn style(kind: &str) -> Style {
     Style { colour, dash: DASHES[dash] }
 }
 
-fn plain(i: usize) -> Style {
+/// Styles that only tell the lines of one chart apart.
+pub fn plain(i: usize) -> Style {
     const COLOURS: [&str; 3] = ["--preferred", "--dispreferred", "--shuffled"];
     Style { colour: COLOURS[i % COLOURS.len()], dash: DASHES[i % DASHES.len()] }
 }
@@ -310,42 +313,6 @@ fn shape(summary: &Summary) -> Plan {
         prompts(curves_of(summary, &quantities))
     );
     Plan { id: "shape", title: "Peakiness of the distribution", caption, charts }
-}
-
-fn answers(summary: &Summary) -> Plan {
-    type Share = fn(&AnswerPoint) -> f64;
-    const SHARES: [(&str, Share); 3] = [
-        ("repeated", |p: &AnswerPoint| p.repetition),
-        ("distinct", |p: &AnswerPoint| p.distinct),
-        ("looped", |p: &AnswerPoint| p.looped),
-    ];
-    let chart = |stage: &Answers| {
-        let line = |(i, (label, share)): (usize, &(&str, Share))| {
-            let sample = |p: &AnswerPoint| Sample { x: p.examples_seen as f64, y: share(p), band: 0.0 };
-            let piece = stage.points.iter().map(sample).collect();
-            Line { label: (*label).into(), style: plain(i), pieces: vec![piece] }
-        };
-        Chart {
-            title: format!("Stage {}", stage.stage),
-            x_label: "examples seen in the stage".into(),
-            y_label: "share".into(),
-            lines: SHARES.iter().enumerate().map(line).collect(),
-            zero: true,
-            size: SMALL,
-            ..Chart::default()
-        }
-    };
-    let n = summary.answers.iter().flat_map(|a| &a.points).map(|p| p.n).max().unwrap_or(0);
-    Plan {
-        id: "answers",
-        title: "Greedy answers",
-        caption: format!(
-            "Greedy answers to the first n = {n} probed prompts at every probe, means over answers. Repeated: 4-grams that \
-             occurred before. Distinct: bigrams that differ from one another. Looped: the longest stretch that \
-             repeats itself. All as shares of the answer; the answers are in answers.jsonl."
-        ),
-        charts: summary.answers.iter().map(chart).collect(),
-    }
 }
 
 /// Training metrics that share a chart.

@@ -1,9 +1,9 @@
 //! The paper's findings checked against a run's records, each with a verdict.
 
-use super::answers::{Answers, REPEAT_MORE};
+use super::answers::{Answers, BORROW_MORE, REPEAT_MORE};
 use super::claims::{Check, Stages};
 use super::observations::Observations;
-use super::rules::{BEYOND, Over, RULES, Rule, Scope, is_preference};
+use super::rules::{BEYOND, Over, RULES, Rule, Scope};
 use crate::statistics::MIN_PROMPTS;
 use serde::Serialize;
 
@@ -62,7 +62,7 @@ pub fn findings(observations: &Observations, answers: &[Answers]) -> Vec<Finding
     let stages = &observations.stages;
     let mut out = Vec::new();
     for rule in RULES {
-        let fits: Vec<usize> = (0..stages.len()).filter(|&i| rule.speaks_of(stages, i)).collect();
+        let fits: Vec<usize> = (0..stages.len()).filter(|&i| rule.scope.holds(stages, i)).collect();
         if fits.is_empty() {
             out.push(rule.absent());
         }
@@ -71,7 +71,7 @@ pub fn findings(observations: &Observations, answers: &[Answers]) -> Vec<Finding
             out.push(rule.check(observations, Stages { stage: &stages[i], sft }));
         }
     }
-    out.extend(repeaters(observations, answers));
+    out.extend(OF_ANSWERS.iter().flat_map(|rule| rule.findings(observations, answers)));
     out.extend(BEYOND.iter().map(|&(id, source, statement, needs)| {
         let reason = format!("needs {needs}");
         Finding::new(id, source, statement, String::new()).unmeasured(reason)
@@ -79,34 +79,67 @@ pub fn findings(observations: &Observations, answers: &[Answers]) -> Vec<Finding
     out
 }
 
-/// Whether greedy answers come to repeat themselves, in every stage that trains on preferences.
-fn repeaters(observations: &Observations, answers: &[Answers]) -> Vec<Finding> {
-    let new = || {
-        let statement = "Generated answers repeat themselves more after long preference training.";
-        Finding::new("repeat-1", "§4.2, Fig. 23", statement, format!("{REPEAT_MORE}."))
-    };
-    let stages = observations.stages.iter().filter(|stage| is_preference(&stage.info.objective));
-    let found: Vec<Finding> = stages
-        .map(|stage| {
-            let own = answers.iter().find(|a| a.stage == stage.info.name);
-            let mut finding = new();
-            finding.stage = Some(stage.info.name.clone());
-            finding.so_far = !stage.info.finished;
-            match own.and_then(Answers::repeat_more) {
-                Some(check) => {
-                    finding.checks.push(check);
-                    finding.decide()
-                }
-                None => finding.unmeasured(format!(
-                    "needs greedy answers to {MIN_PROMPTS} prompts or more at two probes ([monitor] answers)"
-                )),
-            }
-        })
-        .collect();
-    if found.is_empty() {
-        return vec![new().unmeasured("the run has no stage that trains on preferences".into())];
+/// A finding that greedy answers can show.
+struct OfAnswers {
+    id: &'static str,
+    source: &'static str,
+    scope: Scope,
+    statement: &'static str,
+    claim: &'static str,
+    check: fn(&Answers) -> Option<Check>,
+}
+
+const OF_ANSWERS: [OfAnswers; 2] = [
+    OfAnswers {
+        id: "repeat-1",
+        source: "§4.2, Fig. 23",
+        scope: Scope::Preference,
+        statement: "Generated answers repeat themselves more after long preference training.",
+        claim: REPEAT_MORE,
+        check: Answers::repeat_more,
+    },
+    OfAnswers {
+        id: "borrow-1",
+        source: "§4.1 (a hypothesis there)",
+        scope: Scope::Sft,
+        statement: "After SFT, generated answers borrow more phrases from the answers of other training questions.",
+        claim: BORROW_MORE,
+        check: Answers::borrow_more,
+    },
+];
+
+impl OfAnswers {
+    fn finding(&self) -> Finding {
+        Finding::new(self.id, self.source, self.statement, format!("{}.", self.claim))
     }
-    found
+
+    /// In every stage that it speaks of.
+    fn findings(&self, observations: &Observations, answers: &[Answers]) -> Vec<Finding> {
+        let stages = &observations.stages;
+        let fits = (0..stages.len()).filter(|&i| self.scope.holds(stages, i));
+        let found: Vec<Finding> = fits
+            .map(|i| {
+                let info = stages[i].info;
+                let own = answers.iter().find(|a| a.stage == info.name);
+                let mut finding = self.finding();
+                finding.stage = Some(info.name.clone());
+                finding.so_far = !info.finished;
+                match own.and_then(self.check) {
+                    Some(check) => {
+                        finding.checks.push(check);
+                        finding.decide()
+                    }
+                    None => finding.unmeasured(format!(
+                        "needs greedy answers to {MIN_PROMPTS} prompts or more at two probes ([monitor] answers)"
+                    )),
+                }
+            })
+            .collect();
+        if found.is_empty() {
+            return vec![self.finding().unmeasured(self.scope.absent().into())];
+        }
+        found
+    }
 }
 
 impl Rule {
@@ -115,12 +148,7 @@ impl Rule {
     }
 
     fn absent(&self) -> Finding {
-        let reason = match self.scope {
-            Scope::First => "the run has no probe",
-            Scope::Sft => "the run has no SFT stage on y⁺ alone",
-            Scope::Preference => "the run has no stage that trains on preferences",
-        };
-        self.finding().unmeasured(reason.into())
+        self.finding().unmeasured(self.scope.absent().into())
     }
 
     fn check(&self, observations: &Observations, at: Stages) -> Finding {

@@ -4,6 +4,7 @@ use super::findings::{Finding, Verdict};
 use super::fixture::{Field, Fixture};
 use super::rules::rule_ids;
 use super::summarise;
+use crate::record::AnswerRow;
 use std::collections::BTreeMap;
 
 fn verdicts(fixture: &Fixture) -> BTreeMap<&'static str, Finding> {
@@ -134,11 +135,39 @@ fn every_rule_is_not_measured_without_its_data_and_says_why() {
 fn findings_beyond_one_run_say_what_they_need() {
     let all = verdicts(&Fixture::new());
     let beyond: Vec<&Finding> = all.values().filter(|f| rule_ids().all(|id| id != f.id)).collect();
-    assert_eq!(beyond.len(), 5);
+    assert_eq!(beyond.len(), 6);
     for finding in beyond {
         assert_eq!(finding.verdict, Verdict::NotMeasured);
         assert!(finding.evidence.starts_with("needs "), "{}", finding.evidence);
     }
+}
+
+#[test]
+fn borrowing_is_seen_in_sft_where_answers_borrow_more() {
+    let mut run = Fixture::new().run();
+    let answer = |stage: &str, examples_seen, example, borrowed| AnswerRow {
+        stage: stage.into(),
+        examples_seen,
+        example,
+        borrowed: Some(borrowed),
+        ..AnswerRow::default()
+    };
+    let mut borrowing = |change: f64| {
+        let start = (0..8).map(|i| answer("sft", 0, i, 0.01 * i as f64));
+        let end = (0..8).map(|i| answer("sft", 400, i, 0.01 * i as f64 + change));
+        run.answers = start.chain(end).chain([answer("dpo", 0, 0, 0.9)]).collect();
+        let found = summarise(&run).findings.into_iter().filter(|f| f.id == "borrow-1");
+        let [finding] = &found.collect::<Vec<_>>()[..] else { panic!("one SFT stage") };
+        finding.clone()
+    };
+    let seen = borrowing(0.2);
+    assert_eq!((seen.verdict, seen.stage.as_deref()), (Verdict::Seen, Some("sft")));
+    assert!(seen.evidence.contains("+0.200 ± 0.000 over 8 greedy answers"), "{}", seen.evidence);
+    assert_eq!(borrowing(-0.1).verdict, Verdict::NotSeen);
+    let mut without = Fixture::new();
+    without.without_stage("sft");
+    let finding = &verdicts(&without)["borrow-1"];
+    assert_eq!(finding.evidence, "the run has no SFT stage on y⁺ alone");
 }
 
 #[test]

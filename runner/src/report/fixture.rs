@@ -3,7 +3,11 @@
 
 use super::Run;
 use crate::data::KINDS;
-use crate::record::{self, AlarmRow, Hashes, JsonlWriter, Manifest, Metrics, ProbeRow, StageInfo};
+use crate::record::{
+    self, AlarmRow, Hashes, JsonlWriter, Manifest, Metrics, ProbeRow, RELIABILITY_BINS, Reliability,
+    StageInfo,
+};
+use ldyn_core::diagnostics::Bin;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -212,6 +216,7 @@ impl Fixture {
             gap_norm: 0.75 - 0.1 * (stage as f64 + t),
             energy: 0.69 - 0.2 * (stage as f64 + t),
             entropy: 2.1 - 0.5 * (stage as f64 + t),
+            reliability: (kind == "chosen").then(|| reliability(stage as f64 + t, n_tokens)),
         }
     }
 
@@ -275,4 +280,13 @@ impl Fixture {
             missing,
         }
     }
+}
+
+/// 40 tokens at a confidence of 0.95, of which 20 are right at first and 10 more after each stage; the others at
+/// 0.45, of which 4 are right.
+fn reliability(stages: f64, tokens: usize) -> Reliability {
+    let mut bins = [Bin::default(); RELIABILITY_BINS];
+    bins[9] = Bin { count: 40, correct: 20 + (10.0 * stages).round() as usize, confidence: 38.0 };
+    bins[4] = Bin { count: tokens - 40, correct: 4, confidence: 0.45 * (tokens - 40) as f64 };
+    Reliability::from(&bins)
 }

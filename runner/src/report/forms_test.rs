@@ -2,7 +2,7 @@
 
 use super::fixture::{BATCH, Field, Fixture, STEPS};
 use super::{Verdict, html, json, load, markdown, summarise, terminal};
-use crate::record::{self, Action, AlarmRow, Number, Rule};
+use crate::record::{self, Action, AlarmRow, AnswerRow, JsonlWriter, Number, Rule};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
@@ -22,7 +22,17 @@ fn written(fixture: &Fixture) -> tempfile::TempDir {
 fn the_page_is_self_contained_and_holds_every_section() {
     let page = &every_form(written(&Fixture::new()).path())[0];
     for id in [
-        "run", "findings", "change", "levels", "margin", "greedy", "ledger", "shape", "training", "words",
+        "run",
+        "findings",
+        "change",
+        "levels",
+        "margin",
+        "greedy",
+        "ledger",
+        "shape",
+        "calibration",
+        "training",
+        "words",
         "tables",
     ] {
         assert!(page.contains(&format!("<section id=\"{id}\">")), "no section {id}");
@@ -96,6 +106,49 @@ fn alarms_are_shown_with_their_numbers_and_a_run_without_has_no_such_section() {
     assert!(!page.contains("<b>") && !page.contains("a rule <i>") && !text.contains("<b>"));
     let data: serde_json::Value = serde_json::from_str(&data).unwrap();
     assert_eq!(data["alarms"][0]["rule"], "chosen-displaced");
+}
+
+#[test]
+fn calibration_and_answers_are_in_every_form() {
+    let folder = written(&Fixture::new());
+    let answer = |(examples_seen, example): (usize, usize)| AnswerRow {
+        stage: "sft".into(),
+        examples_seen,
+        example,
+        n_tokens: 4,
+        borrowed: Some(examples_seen as f64 / 800.0),
+        text: format!("the answer <b> number {example}"),
+        ..AnswerRow::default()
+    };
+    let rows = [0, 400].into_iter().flat_map(|at| (0..5).map(move |example| (at, example))).map(answer);
+    let mut writer = JsonlWriter::create(&folder.path().join(record::ANSWERS)).unwrap();
+    writer.write_all(&rows.collect::<Vec<_>>()).unwrap();
+    let [page, text, data, table] = every_form(folder.path());
+    for form in [&page, &text, &table] {
+        // Wrapped in the terminal, with a no-break space in the count.
+        let form = form.split([' ', '\n']).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
+        assert!(form.contains("greedy accuracy 0.475 → 0.673 (+0.198 ± 0.001)"), "{form}");
+        assert!(form.contains("ECE 0.371 → 0.173"), "{form}");
+    }
+    for form in [&text, &table] {
+        assert!(form.contains("borrowed 4-grams 0.000 → 0.500"), "{form}");
+    }
+    let charts: Vec<&str> = page.split("<svg").filter(|chart| chart.contains("role=\"img\"")).collect();
+    let described = |words: &str| charts.iter().filter(|chart| chart.contains(words)).count();
+    // A text alternative for each chart: the highest bin has 20, then 30 of 40 right in SFT.
+    assert_eq!(
+        described("accuracy against confidence, max π: start from 0.381 to 0.5; end from 0.381 to 0.75"),
+        1
+    );
+    assert_eq!(described("; calibrated from 0 to 1."), 2);
+    assert_eq!(
+        described("share of tokens against examples seen in the stage: accuracy from 0.4752 to 0.6733"),
+        1
+    );
+    assert_eq!(described("borrowed from 0 to 0.5; phrases from 1 to 1; self-BLEU from"), 1);
+    let data: serde_json::Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(data["calibrations"][1]["points"][10]["bins"][1]["accuracy"], 1.0);
+    assert_eq!(data["answers"][0]["points"][1]["borrowed"], 0.5);
 }
 
 #[test]

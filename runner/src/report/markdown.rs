@@ -51,6 +51,18 @@ pub fn markdown(summary: &Summary) -> String {
             summary.gauges.iter().map(|g| format!("{}: {}", g.stage, g.words())).collect();
         list(&mut out, &words);
     }
+    if !summary.calibrations.is_empty() {
+        out += "\n## Calibration of the greedy choice\n\n";
+        let words: Vec<String> =
+            summary.calibrations.iter().map(|c| format!("{}: {}", c.stage, c.words())).collect();
+        list(&mut out, &words);
+    }
+    if !summary.answers.is_empty() {
+        out += "\n## Greedy answers\n\nMeans over answers, from the first probe to the last.\n\n";
+        let words: Vec<String> =
+            summary.answers.iter().map(|a| format!("{}: {}", a.stage, a.words())).collect();
+        list(&mut out, &words);
+    }
     if !summary.alarms.is_empty() {
         out += "\n## Alarms\n\nWhat the monitor raised while the run went on.\n\n";
         let alarms = summary.alarms.iter().map(|a| {

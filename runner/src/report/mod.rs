@@ -14,19 +14,22 @@
 //! | `load`, `observations` | a run folder, whole or not → the same prompts at every probe point |
 //! | `quantity`, `difference`, `curves` | what is followed, with its standard errors |
 //! | `gauge` | predicted against measured, accumulated influence |
+//! | `answers`, `calibration` | greedy answers: repetition, likeness, borrowing; whether confidence is right |
 //! | `claims`, `rules`, `findings` | checkable statements, the paper's findings made of them, their verdicts |
 //! | `words` | what happened to each kind, in sentences |
 //! | `summary` | all of it as data; also `report.json` |
 //! | `comparison`, `comparison_forms` | several runs side by side, over seeds |
 //! | `published` | curves that the reference code logged, to compare with |
 //! | `decomposition` | one update decomposed, as a page and as text |
-//! | `svg`, `charts`, `html`, `markdown`, `table` | pure forms of the summary |
+//! | `svg`, `charts`, `answer_charts`, `html`, `markdown`, `table` | pure forms of the summary |
 //! | `page` | what all pages share |
 //!
 //! Kind of truth: everything here is *measured*, that is, of one run. Standard
 //! errors are over prompts; they say nothing about other seeds.
 
+mod answer_charts;
 mod answers;
+mod calibration;
 mod charts;
 mod claims;
 mod comparison;
@@ -53,7 +56,8 @@ mod words;
 mod write;
 
 pub use crate::statistics::{Estimate, MIN_PROMPTS};
-pub use answers::{AnswerPoint, Answers};
+pub use answers::{ANSWERS_COMPARED, AnswerPoint, Answers, WORDS_COMPARED};
+pub use calibration::{Calibration, CalibrationPoint, ReliabilityBin};
 pub use claims::{BUMP, Check, DIP, LINEAR, SIGNIFICANT};
 pub use comparison::{
     Arm, ArmCurves, CONFIDENCE, Comparison, Member, Number, Reading, Row as ComparisonRow, Tally, compare,

@@ -160,6 +160,12 @@ impl<'a> StageRows<'a> {
         self.kinds.contains_key(kind)
     }
 
+    /// The rows of a kind, in the order of prompts, at each probe point; `None` when it was not probed.
+    pub fn rows(&self, kind: &str) -> Option<impl Iterator<Item = (Point, &[&'a ProbeRow])>> {
+        let at = &self.kinds.get(kind)?.at;
+        Some(self.points.iter().copied().zip(at.iter().map(Vec::as_slice)))
+    }
+
     /// Mean number of scored tokens of a kind; `None` when it was not probed.
     pub fn mean_tokens(&self, kind: &str) -> Option<f64> {
         let rows = self.kinds.get(kind)?.at.first()?;

@@ -73,6 +73,7 @@ pub fn published(name: &str, text: &str, settings: &Published) -> Result<Member>
         words: Vec::new(),
     };
     let summary = Summary {
+        calibrations: Vec::new(),
         answers: Vec::new(),
         report_schema: REPORT_SCHEMA,
         run: manifest(name, settings),

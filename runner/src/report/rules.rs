@@ -318,17 +318,27 @@ pub fn is_preference(objective: &str) -> bool {
     !matches!(objective, "sft" | "pretrain")
 }
 
-impl Rule {
-    /// Whether the rule is checked in stage `i`.
-    pub fn speaks_of(&self, stages: &[StageRows], i: usize) -> bool {
-        let objective = stages[i].info.objective.as_str();
-        match self.scope {
-            Scope::First => stages.iter().position(|s| !s.points.is_empty()) == Some(i),
-            Scope::Sft => stages[i].info.trains_chosen(),
-            Scope::Preference => is_preference(objective),
+impl Scope {
+    /// Whether stage `i` is one of them.
+    pub fn holds(self, stages: &[StageRows], i: usize) -> bool {
+        match self {
+            Self::First => stages.iter().position(|s| !s.points.is_empty()) == Some(i),
+            Self::Sft => stages[i].info.trains_chosen(),
+            Self::Preference => is_preference(&stages[i].info.objective),
         }
     }
 
+    /// What a run lacks that has no such stage.
+    pub fn absent(self) -> &'static str {
+        match self {
+            Self::First => "the run has no probe",
+            Self::Sft => "the run has no SFT stage on y⁺ alone",
+            Self::Preference => "the run has no stage that trains on preferences",
+        }
+    }
+}
+
+impl Rule {
     /// The claims for placeholders, or for the one kind there is.
     pub fn words(&self) -> String {
         let (who, y, z) = match self.over {

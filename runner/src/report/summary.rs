@@ -1,6 +1,7 @@
 //! All that a report says about a run, as data.
 
 use super::answers::{Answers, answers};
+use super::calibration::{Calibration, calibrations};
 use super::claims::conventions;
 use super::curves::{Curve, TrainingCurve, curves, training};
 use super::findings::{Finding, findings};
@@ -37,6 +38,8 @@ pub struct Summary {
     pub stages: Vec<Stage>,
     /// Predicted against measured, for the stages that were gauged.
     pub gauges: Vec<Gauge>,
+    /// Calibration of the greedy choice, for the stages whose records tell it.
+    pub calibrations: Vec<Calibration>,
     /// Greedy answers, for the stages that have some.
     pub answers: Vec<Answers>,
 }
@@ -120,6 +123,7 @@ pub fn summarise(run: &Run) -> Summary {
         kinds,
         stages,
         gauges: gauges(&run.gauge),
+        calibrations: calibrations(&observations),
         answers,
         remarks: observations.remarks,
     }

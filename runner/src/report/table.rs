@@ -33,6 +33,14 @@ pub fn terminal(summary: &Summary) -> String {
         out += &format!("\nGauge of {}:\n", one_line(&gauge.stage));
         wrapped(&mut out, "  ", &gauge.words());
     }
+    for calibration in &summary.calibrations {
+        out += &format!("\nCalibration in {}:\n", one_line(&calibration.stage));
+        wrapped(&mut out, "  ", &calibration.words());
+    }
+    for answers in &summary.answers {
+        out += &format!("\nGreedy answers in {}:\n", one_line(&answers.stage));
+        wrapped(&mut out, "  ", &answers.words());
+    }
     if !summary.alarms.is_empty() {
         out += &format!("\nAlarms: {}\n", summary.alarms.len());
     }

@@ -164,10 +164,12 @@ impl train::Observer for Recorder<'_> {
         self.bar.probed(&rows);
         let mut alarms = Vec::new();
         if let (Some(watch), Some([writer, _])) = (&mut self.watch, &mut self.journal.watch) {
-            let answered = &self.probes[..watch.config.answers.min(self.probes.len())];
             let answers = match watch.monitor.watched() {
                 Watched::Text => Vec::new(),
-                _ => probe::answers(model, watch.tokenizer, answered, when, watch.config.answer_tokens)?,
+                _ => {
+                    let (most, tokens) = (watch.config.answers, watch.config.answer_tokens);
+                    probe::answers(model, watch.tokenizer, self.probes, most, when, tokens)?
+                }
             };
             writer.write_all(&answers)?;
             alarms = watch.monitor.probe(moment(when), &rows, &answers);

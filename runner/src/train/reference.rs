@@ -64,8 +64,9 @@ pub fn add_reference(reference: &Model, loss: &Loss, examples: &mut [Example]) -
 
 fn pair_log_probs(reference: &Model, preference: &Preference, examples: &[Example]) -> Result<Vec<[f64; 2]>> {
     let items: Vec<Item> = examples.iter().map(Example::item).collect();
-    let tokens =
-        score::score_with(reference, &items, |stats| Ok(stats.iter().map(|s| s.logp).collect::<Vec<f64>>()))?;
+    let tokens = score::score_with(reference, &items, |stats, _| {
+        Ok(stats.iter().map(|s| s.logp).collect::<Vec<f64>>())
+    })?;
     let pair = |r: Vec<Vec<f64>>| [preference.sum(&r[0], r[1].len()), preference.sum(&r[1], r[0].len())];
     Ok(tokens.into_iter().map(pair).collect())
 }
