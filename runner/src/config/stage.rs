@@ -5,7 +5,7 @@ use crate::objective::{PairLoss, Preference};
 use crate::record::CHECKPOINTS;
 use anyhow::{Context, Result, bail};
 use candle_core::DType;
-use ldyn_core::loss::{Divergence, LengthDesensitised, Parameters};
+use ldyn_core::loss::{Divergence, Gate, LengthDesensitised, Parameters};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -70,6 +70,13 @@ pub struct Stage {
     /// Option of a preference loss: weigh pairs by the policy (WPO).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_weighting: Option<bool>,
+    /// Option of a preference loss, with `gate_tau`: steepness α of the gate on w₋ (Gate-DPO), per unit of
+    /// probability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_alpha: Option<f64>,
+    /// Probability τ of a token of y⁻, as a geometric mean, at which the gate is half open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_tau: Option<f64>,
     /// Responses that the policy gives itself when the stage begins, in place of the data's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<Samples>,
@@ -378,10 +385,24 @@ impl Stage {
     /// The loss with what weighs tokens and pairs.
     ///
     /// # Errors
-    /// As [`Stage::loss`].
+    /// As [`Stage::loss`]; half a gate.
     pub fn preference(&self) -> Result<Preference> {
         let ld = self.ld_alpha.map(LengthDesensitised::new).transpose()?;
-        Ok(Preference { loss: self.loss()?, ld, weighted: self.use_weighting == Some(true), anchor: 0.0 })
+        let weighted = self.use_weighting == Some(true);
+        Ok(Preference { loss: self.loss()?, ld, weighted, gate: self.gate()?, anchor: 0.0 })
+    }
+
+    fn gate(&self) -> Result<Option<Gate<f64>>> {
+        Ok(match (self.gate_alpha, self.gate_tau) {
+            (Some(alpha), Some(tau)) => Some(Gate::new(alpha, tau)?),
+            (None, None) => None,
+            (Some(alpha), None) => {
+                bail!("gate_alpha = {alpha} without gate_tau: a gate needs both, give gate_tau")
+            }
+            (None, Some(tau)) => {
+                bail!("gate_tau = {tau} without gate_alpha: a gate needs both, give gate_alpha")
+            }
+        })
     }
 
     /// Every parameter that is a number, by its name in the core.
@@ -416,7 +437,7 @@ impl Stage {
     }
 
     /// Options, whether they are given or not; `rpo_alpha` is a number as well.
-    fn options(&self) -> [(&'static str, bool); 7] {
+    fn options(&self) -> [(&'static str, bool); 9] {
         [
             ("rpo_alpha", self.rpo_alpha.is_some()),
             ("reference_free", self.reference_free.is_some()),
@@ -425,6 +446,8 @@ impl Stage {
             ("anchor", self.anchor.is_some()),
             ("ld_alpha", self.ld_alpha.is_some()),
             ("use_weighting", self.use_weighting.is_some()),
+            ("gate_alpha", self.gate_alpha.is_some()),
+            ("gate_tau", self.gate_tau.is_some()),
         ]
     }
 
@@ -436,7 +459,7 @@ impl Stage {
         let mut reads = [row.parameters, row.options].concat();
         reads.extend((row.name == "slic").then_some("anchor"));
         if self.is_preference() {
-            reads.push("ld_alpha");
+            reads.extend(["ld_alpha", "gate_alpha", "gate_tau"]);
             // An order over the batch has no weights of pairs.
             reads.extend((!matches!(loss, PairLoss::Batch(..))).then_some("use_weighting"));
         }
@@ -503,6 +526,9 @@ impl Stage {
         }
         if self.use_weighting == Some(true) {
             text += ", pairs weighed by the policy (WPO)";
+        }
+        if let (Some(alpha), Some(tau)) = (self.gate_alpha, self.gate_tau) {
+            text += &format!(", w₋ times σ({alpha}·(exp(ℓ₋/L₋) − {tau})), without a gradient (Gate-DPO)");
         }
         if let Some(samples) = &self.samples {
             text += &format!(", {}", samples.summary());
