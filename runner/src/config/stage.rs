@@ -1,6 +1,6 @@
 //! A training stage: its objective, its schedule, its optimiser.
 
-use super::{Probe, Reward, Samples, default_true};
+use super::{EarlyStopping, Probe, Reward, Samples, default_true};
 use crate::objective::{PairLoss, Preference};
 use crate::record::CHECKPOINTS;
 use anyhow::{Context, Result, bail};
@@ -130,6 +130,9 @@ pub struct Stage {
     /// `probe.every_examples`. Pretraining probes only at its two ends by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_every_examples: Option<usize>,
+    /// End at the peak of log π of a kind of response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
     /// Save the model folder after the stage.
     #[serde(default = "default_true")]
     pub save: bool,
@@ -537,7 +540,11 @@ impl Stage {
             Reduction::Sum => "sums over tokens, mean over the batch",
             Reduction::TokenMean => "mean over the batch's response tokens",
         };
-        Ok(format!("{text}; {reduction}; {} at {:e}", self.optimizer.name(), self.learning_rate))
+        text += &format!("; {reduction}; {} at {:e}", self.optimizer.name(), self.learning_rate);
+        if let Some(stopping) = &self.early_stopping {
+            text += &format!("; {}", stopping.summary());
+        }
+        Ok(text)
     }
 
     /// Examples between probes; 0 for the two ends only.
@@ -547,7 +554,7 @@ impl Stage {
     }
 
     /// Fills in the name and the defaults of the loss, and checks what types alone cannot.
-    pub(super) fn complete(&mut self) -> Result<()> {
+    pub(super) fn complete(&mut self, probe: &Probe) -> Result<()> {
         if self.name.is_empty() {
             self.name.clone_from(&self.objective);
         }
@@ -562,6 +569,9 @@ impl Stage {
         }
         self.complete_parameters()?;
         self.optimizer.check().context("optimizer")?;
+        if let Some(stopping) = &self.early_stopping {
+            stopping.check(&probe.kinds, self.probe_every(probe)).context("early_stopping")?;
+        }
         if let Some(samples) = &self.samples {
             if !self.is_preference() {
                 bail!("samples are for preference losses, `{}` has no pairs: remove them", self.objective)

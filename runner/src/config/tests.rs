@@ -156,3 +156,40 @@ fn values_out_of_range_are_refused_by_name() {
         assert!(error(MINIMAL, &[key]).contains(word), "{key}");
     }
 }
+
+#[test]
+fn a_stage_may_end_at_its_peak() {
+    let read = |keys: &str, set: &[&str]| {
+        let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
+        parse(&stage("dpo", keys), &set).unwrap()
+    };
+    let study = read("early_stopping={patience=2}", &[]);
+    let stopping = study.stages[0].early_stopping.clone().unwrap();
+    assert_eq!(stopping, EarlyStopping { kind: "chosen".into(), patience: Some(2) });
+    let summary = study.stages[0].summary().unwrap();
+    assert!(
+        summary
+            .ends_with("; ends at the peak of log π of `chosen`, given up after 2 probes without a new one")
+    );
+    assert_eq!(parse(&study.to_toml().unwrap(), &[]).unwrap(), study);
+    assert_eq!(read("", &["stages.dpo.early_stopping.patience=2"]), study);
+    // It decides a run's numbers.
+    let other = read("early_stopping={patience=3}", &[]);
+    assert_eq!(changes(&study, &other).unwrap(), ["stages.0.early_stopping.patience was 2, is 3"]);
+    let whole = read("early_stopping={}", &[]).stages[0].summary().unwrap();
+    assert!(whole.ends_with("; ends at the peak of log π of `chosen`"), "{whole}");
+    for (keys, set, found) in [
+        ("early_stopping={patience=0}", "seed=1", "patience = 0"),
+        (
+            "early_stopping={kind='gpt'}",
+            "probe.kinds=['chosen']",
+            "\"gpt\" is not among probe.kinds (chosen)",
+        ),
+        ("early_stopping={}", "probe.every_examples=0", "probes at its two ends only"),
+        ("early_stopping={patiense=1}", "seed=1", "patiense"),
+    ] {
+        let message = error(&stage("dpo", keys), &[set]);
+        assert!(message.contains(found), "{keys}: {message}");
+    }
+    assert!(error(&stage("pretrain", "early_stopping={}"), &[]).contains("set probe_every_examples"));
+}
