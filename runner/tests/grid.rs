@@ -44,7 +44,7 @@ fn a_grid_runs_what_is_missing_and_compares() {
 
     // The committed grids are plans too.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for (file, folder, runs) in [("hh-extension", root.as_path(), 9), ("demo-mitigations", at, 30)] {
+    for (file, folder, runs) in [("hh-extension", root.as_path(), 9), ("demo-mitigations", at, 39)] {
         let file = root.join("examples/configs").join(file).with_extension("toml");
         let plan = succeeds(&["study", file.to_str().unwrap(), "--dry-run"], folder);
         assert_eq!(plan.lines().filter(|l| l.contains("seed-")).count(), runs, "{plan}");

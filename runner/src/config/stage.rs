@@ -74,7 +74,8 @@ pub struct Stage {
     /// probability.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate_alpha: Option<f64>,
-    /// Probability τ of a token of y⁻, as a geometric mean, at which the gate is half open.
+    /// Probability τ of a token of y⁻, as a geometric mean, at which the gate is half open. No default, because
+    /// it must lie among the data's: exp of `logp_mean` of the kind `rejected` in `probes.jsonl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate_tau: Option<f64>,
     /// Responses that the policy gives itself when the stage begins, in place of the data's.
