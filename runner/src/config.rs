@@ -8,6 +8,7 @@ mod hub;
 mod monitor;
 mod samples;
 mod stage;
+mod stopping;
 mod template;
 
 pub use checkpoints::{Checkpoints, changes};
@@ -16,6 +17,7 @@ pub use hub::model_folder;
 pub use monitor::{Limits, Monitor};
 pub use samples::{Replace, Reward, Samples};
 pub use stage::{LrSchedule, Optimizer, Reduction, SaveDtype, Stage, Warmup};
+pub use stopping::EarlyStopping;
 pub use template::template;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
@@ -323,7 +325,7 @@ impl Study {
         let mut names = std::collections::BTreeSet::new();
         for (i, stage) in self.stages.iter_mut().enumerate() {
             let context = format!("stages[{i}] ({})", stage.objective);
-            stage.complete().context(context.clone())?;
+            stage.complete(&self.probe).context(context.clone())?;
             if self.data.train.is_none() && !(stage.is_pretrain() && stage.text.is_some()) {
                 bail!("{context} needs data.train")
             }

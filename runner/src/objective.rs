@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail};
 use ldyn_core::Error;
 use ldyn_core::loss::{
-    Aot, LengthDesensitised, OTHERS, Objective, Outcome, PairLogps, Parameters, PreferenceLoss, Slic,
+    Aot, Gate, LengthDesensitised, OTHERS, Objective, Outcome, PairLogps, Parameters, PreferenceLoss, Slic,
     wpo_weight,
 };
 
@@ -88,6 +88,8 @@ pub struct Preference {
     pub ld: Option<LengthDesensitised<f64>>,
     /// WPO's weights of pairs.
     pub weighted: bool,
+    /// Gate-DPO's factor on w₋.
+    pub gate: Option<Gate<f64>>,
     /// Weight of the mean NLL of y⁺ that is added to whatever the loss is; 0 for none.
     pub anchor: f64,
     /// A fault of the reference code: log π_ref is always log π.
@@ -129,6 +131,11 @@ impl Preference {
             outcome.chosen_weight += weight;
         }
         Ok(outcomes)
+    }
+
+    /// The outcome of a pair with w₋ gated, from log π of the tokens of its rejected response.
+    pub fn gated(&self, outcome: Outcome<f64>, rejected: &[f64]) -> Outcome<f64> {
+        self.gate.map_or(outcome, |gate| gate.gated(outcome, rejected))
     }
 
     /// WPO's factor of a pair, from log π and ‖π‖² of its responses' tokens.

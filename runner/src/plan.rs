@@ -78,7 +78,7 @@ pub struct Work {
 /// took 40 to 120 MiB more than this, of which the program, a tokenizer of 50,277 entries and its data are 60.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Memory {
-    /// Weights: the model, and the gauge's copy of it.
+    /// Weights: the model, and the copies of it that a gauge, a reference and a peak are.
     pub weights: u64,
     /// The optimiser's averages.
     pub optimizer: u64,
@@ -273,12 +273,13 @@ fn memory(study: &Study, config: &ModelConfig, stage: &Stage, largest: &Work) ->
     let number = device::dtype(&study.dtype)?.size_in_bytes();
     let model = config.n_parameters() * number;
     let gauged = study.dynamics.every_steps > 0 && !stage.is_pretrain();
-    let referred = stage.reference.is_some();
+    let copies = [gauged, stage.reference.is_some(), stage.early_stopping.is_some()];
+    let copies = copies.into_iter().filter(|copy| *copy).count();
     let accumulated = if stage.gradient_accumulation_steps > 1 { 2 } else { 1 };
     let rows = largest.rows * config.kept_per_row() * number;
     let logits = value::logits_bytes(largest.targets, config.vocab_size, number);
     Ok(Memory {
-        weights: (model * (1 + usize::from(gauged) + usize::from(referred))) as u64,
+        weights: (model * (1 + copies)) as u64,
         optimizer: (model * stage.optimizer.averages()) as u64,
         gradients: (model * accumulated) as u64,
         activations: (rows + logits) as u64,

@@ -26,7 +26,7 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use inputs::folder_of;
 use recorder::{Clock, Recorder, Saver, Watch};
-use resume::{continue_examples, continued, gauge};
+use resume::{best, continue_examples, continued, gauge};
 use std::path::PathBuf;
 
 /// The kind of the answers that the model gives before finetuning.
@@ -42,16 +42,21 @@ pub struct Stopped {
     pub rule: Rule,
     /// The stage.
     pub stage: String,
-    /// Where the model lies as it was then; absent when its weights were no longer finite.
+    /// Where the model lies as it was then, or at its peak; absent when its weights were no longer finite.
     pub model: Option<PathBuf>,
+    /// The step of the peak that the model went back to, where the stage has early stopping.
+    pub peak: Option<usize>,
 }
 
 impl std::fmt::Display for Stopped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the alarm `{}` stopped stage `{}`; ", self.rule.id(), self.stage)?;
-        match &self.model {
-            Some(folder) => write!(f, "the model as it was then is in {}", folder.display()),
-            None => write!(f, "no model was saved, because its weights are not finite"),
+        match (&self.model, self.peak) {
+            (Some(folder), None) => write!(f, "the model as it was then is in {}", folder.display()),
+            (Some(folder), Some(step)) => {
+                write!(f, "the model as it was at its peak, step {step}, is in {}", folder.display())
+            }
+            (None, _) => write!(f, "no model was saved, because its weights are not finite"),
         }
     }
 }
@@ -234,6 +239,7 @@ impl<'a> Run<'a> {
             probes: &self.inputs.probes,
             gauge: gauge(self.study, stage, &self.model, &self.inputs.probes, resumed)?,
             watch,
+            best: best(stage, &self.model, resumed)?,
             journal: &mut self.journal,
             saver,
             steps,
@@ -255,13 +261,20 @@ impl<'a> Run<'a> {
         );
         observer.bar.finish();
         let end = observer.after(trained)?;
-        let (stopped_by, seconds) = (observer.stopped_by, observer.clock.seconds());
-        let state = observer.saver.state;
+        let (stopped_by, seconds, taken) = (observer.stopped_by, observer.clock.seconds(), observer.at.step);
+        let (best, state) = (observer.best, observer.saver.state);
+        let peak = best.map(|best| best.restore(&self.model)).transpose()?.flatten();
 
         let info = self.manifest.stages.last_mut().expect("pushed when the stage began");
-        info.finished = end == End::Done;
+        info.finished = end != End::Stopped;
         info.stopped_by = stopped_by;
         [info.train_seconds, info.probe_seconds] = seconds;
+        if let Some(peak) = &peak {
+            let words = peak.words(taken, info.steps);
+            self.progress.say(&format!("{}: {words}", stage.name));
+            info.notes.push(words);
+        }
+        info.peak = peak;
         self.manifest.peak_memory = self.manifest.peak_memory.max(memory::peak());
         let state = State { manifest: self.manifest.clone(), lengths: self.journal.sync()?, ..state };
         let run = &self.study.output;
@@ -326,6 +339,7 @@ impl<'a> Run<'a> {
             steps,
             finished: false,
             stopped_by: None,
+            peak: None,
             train_seconds: 0.0,
             probe_seconds: 0.0,
             notes: Vec::new(),
@@ -342,7 +356,8 @@ impl<'a> Run<'a> {
     /// What is left to do for the stage that the manifest names last, once it has its checkpoint. The model's
     /// folder may be there already if a run was `resumed` that wrote it.
     fn close(&self, stage: &Stage, resumed: bool) -> Result<Option<Stopped>> {
-        let stopped_by = self.manifest.stages.last().and_then(|info| info.stopped_by);
+        let info = self.manifest.stages.last();
+        let stopped_by = info.and_then(|info| info.stopped_by);
         // A stopped run leaves its model in any case: that is what one wants to look at.
         let save = stage.save || stopped_by.is_some();
         let folder = self.study.output.join(&stage.name);
@@ -354,7 +369,8 @@ impl<'a> Run<'a> {
         }
         record::write_manifest(&self.study.output, &self.manifest)?;
         let model = finite.then_some(folder);
-        Ok(stopped_by.map(|rule| Stopped { rule, stage: stage.name.clone(), model }))
+        let peak = info.and_then(|info| Some(info.peak.as_ref()?.step));
+        Ok(stopped_by.map(|rule| Stopped { rule, stage: stage.name.clone(), model, peak }))
     }
 
     /// Scores the pairs under the reference, which is the policy as it is now or

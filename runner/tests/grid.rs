@@ -58,7 +58,8 @@ fn a_grid_runs_what_is_missing_and_compares() {
         files[usize::from(is_grid)] += 1;
         if is_grid {
             let folder = if text.contains("ldyn-demo/") { at } else { &root };
-            let plan = succeeds(&["study", path.to_str().unwrap(), "--dry-run"], folder);
+            let plan =
+                succeeds(&["study", path.to_str().unwrap(), "--dry-run", "--set", "data.train=none"], folder);
             let grid = ldyn::config::load_grid(&path, &[]).unwrap();
             let runs = plan.lines().filter(|l| l.contains("seed-")).count();
             assert_eq!(runs, grid.arms.len() * grid.seeds.len(), "{plan}");

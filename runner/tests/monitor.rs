@@ -71,6 +71,23 @@ fn an_alarm_stops_the_run_and_leaves_the_model_as_it_was() {
 }
 
 #[test]
+fn a_stopped_stage_goes_back_to_its_peak_if_it_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = "monitor.actions.unsure-of-everything=stop";
+    let (run, output) = demo(folder.path(), &[TOO_LARGE, stop, "stages.dpo.early_stopping={}"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{error}");
+    let manifest: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(run.join("manifest.json")).unwrap()).unwrap();
+    let stage = &manifest["stages"][2];
+    assert_eq!(stage["finished"], false);
+    let peak = stage["peak"]["step"].as_u64().unwrap();
+    assert!(peak < steps_of_dpo(&run).len() as u64, "{stage}");
+    assert!(error.contains(&format!("the model as it was at its peak, step {peak}, is in")), "{error}");
+    assert!(run.join("dpo/model.safetensors").exists());
+}
+
+#[test]
 fn a_rate_is_lowered_and_a_mitigation_switched_on() {
     let folder = tempfile::tempdir().unwrap();
     let actions =

@@ -56,6 +56,8 @@
 //!   tokens of a batch: the same for one pair or equal lengths.)
 //! - [`LengthDesensitised`] (`ld_alpha`) weighs tokens, in the sums and in the residuals.
 //! - [`wpo_weight`] (`use_weighting`) is a factor on loss and weights, without a gradient.
+//! - [`Gate`] (`gate_alpha`, `gate_tau`) is a factor on w₋ alone, without a gradient: the gated
+//!   weights are in general the gradient of no loss, and the loss is that without the gate.
 //!
 //! | divergence | f(r) | f′(r) |
 //! |---|---|---|
@@ -97,6 +99,7 @@ mod divergence;
 mod dpo;
 mod dpop;
 mod exo;
+mod gate;
 mod hinge;
 mod ipo;
 mod kto;
@@ -129,6 +132,7 @@ pub use divergence::{DIVERGENCES, Divergence, DivergenceInfo};
 pub use dpo::Dpo;
 pub use dpop::Dpop;
 pub use exo::Exo;
+pub use gate::Gate;
 pub use hinge::Hinge;
 pub use ipo::Ipo;
 pub use kto::{ExampleOutcome, Kto, kl_baseline};

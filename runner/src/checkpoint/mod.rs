@@ -6,7 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `state.json` | a [`State`] |
-//! | `tensors.safetensors` | weights (`model.…`); within a stage also averages or velocities of the optimiser (`optimizer.second.…`, `optimizer.first.…`), the weights at the gauge's last look (`gauge.…`) and log π_ref of the pairs (`reference`) |
+//! | `tensors.safetensors` | weights (`model.…`); within a stage also averages or velocities of the optimiser (`optimizer.second.…`, `optimizer.first.…`), the weights at the gauge's last look (`gauge.…`), the weights at the peak (`peak.…`, with early stopping, where they are not the model's) and log π_ref of the pairs (`reference`) |
 //! | `SHA256SUMS` | checksums of the two, as `sha256sum -c` reads them |
 //!
 //! Weights and averages are stored in the type in which they are computed, so nothing is rounded.
@@ -19,7 +19,7 @@ use crate::config::{self, Study};
 use crate::model::Model;
 use crate::monitor;
 use crate::record::{Lengths, Manifest};
-use crate::train::{Course, Optimizer};
+use crate::train::{Course, Optimizer, Standing};
 use anyhow::{Context, Result};
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,9 @@ pub struct Position {
     pub examples: String,
     /// Step of the gauge's last look, where there is a gauge.
     pub gauge_step: Option<usize>,
+    /// The peak so far, where the stage ends at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Standing>,
     /// What the monitor remembers, where it is on.
     pub monitor: Option<monitor::State>,
     /// Wall seconds spent training so far.

@@ -1,11 +1,11 @@
 //! A training stage: its objective, its schedule, its optimiser.
 
-use super::{Probe, Reward, Samples, default_true};
+use super::{EarlyStopping, Probe, Reward, Samples, default_true};
 use crate::objective::{PairLoss, Preference};
 use crate::record::CHECKPOINTS;
 use anyhow::{Context, Result, bail};
 use candle_core::DType;
-use ldyn_core::loss::{Divergence, LengthDesensitised, Parameters};
+use ldyn_core::loss::{Divergence, Gate, LengthDesensitised, Parameters};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -70,6 +70,14 @@ pub struct Stage {
     /// Option of a preference loss: weigh pairs by the policy (WPO).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_weighting: Option<bool>,
+    /// Option of a preference loss, with `gate_tau`: steepness α of the gate on w₋ (Gate-DPO), per unit of
+    /// probability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_alpha: Option<f64>,
+    /// Probability τ of a token of y⁻, as a geometric mean, at which the gate is half open. No default, because
+    /// it must lie among the data's: exp of `logp_mean` of the kind `rejected` in `probes.jsonl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_tau: Option<f64>,
     /// Responses that the policy gives itself when the stage begins, in place of the data's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<Samples>,
@@ -123,6 +131,9 @@ pub struct Stage {
     /// `probe.every_examples`. Pretraining probes only at its two ends by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_every_examples: Option<usize>,
+    /// End at the peak of log π of a kind of response.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
     /// Save the model folder after the stage.
     #[serde(default = "default_true")]
     pub save: bool,
@@ -378,15 +389,30 @@ impl Stage {
     /// The loss with what weighs tokens and pairs.
     ///
     /// # Errors
-    /// As [`Stage::loss`].
+    /// As [`Stage::loss`]; half a gate.
     pub fn preference(&self) -> Result<Preference> {
         let ld = self.ld_alpha.map(LengthDesensitised::new).transpose()?;
+        let weighted = self.use_weighting == Some(true);
         Ok(Preference {
             loss: self.loss()?,
             ld,
-            weighted: self.use_weighting == Some(true),
+            weighted,
+            gate: self.gate()?,
             anchor: 0.0,
             policy_as_reference: false,
+        })
+    }
+
+    fn gate(&self) -> Result<Option<Gate<f64>>> {
+        Ok(match (self.gate_alpha, self.gate_tau) {
+            (Some(alpha), Some(tau)) => Some(Gate::new(alpha, tau)?),
+            (None, None) => None,
+            (Some(alpha), None) => {
+                bail!("gate_alpha = {alpha} without gate_tau: a gate needs both, give gate_tau")
+            }
+            (None, Some(tau)) => {
+                bail!("gate_tau = {tau} without gate_alpha: a gate needs both, give gate_alpha")
+            }
         })
     }
 
@@ -422,7 +448,7 @@ impl Stage {
     }
 
     /// Options, whether they are given or not; `rpo_alpha` is a number as well.
-    fn options(&self) -> [(&'static str, bool); 7] {
+    fn options(&self) -> [(&'static str, bool); 9] {
         [
             ("rpo_alpha", self.rpo_alpha.is_some()),
             ("reference_free", self.reference_free.is_some()),
@@ -431,6 +457,8 @@ impl Stage {
             ("anchor", self.anchor.is_some()),
             ("ld_alpha", self.ld_alpha.is_some()),
             ("use_weighting", self.use_weighting.is_some()),
+            ("gate_alpha", self.gate_alpha.is_some()),
+            ("gate_tau", self.gate_tau.is_some()),
         ]
     }
 
@@ -442,7 +470,7 @@ impl Stage {
         let mut reads = [row.parameters, row.options].concat();
         reads.extend((row.name == "slic").then_some("anchor"));
         if self.is_preference() {
-            reads.push("ld_alpha");
+            reads.extend(["ld_alpha", "gate_alpha", "gate_tau"]);
             // An order over the batch has no weights of pairs.
             reads.extend((!matches!(loss, PairLoss::Batch(..))).then_some("use_weighting"));
         }
@@ -510,6 +538,9 @@ impl Stage {
         if self.use_weighting == Some(true) {
             text += ", pairs weighed by the policy (WPO)";
         }
+        if let (Some(alpha), Some(tau)) = (self.gate_alpha, self.gate_tau) {
+            text += &format!(", w₋ times σ({alpha}·(exp(ℓ₋/L₋) − {tau})), without a gradient (Gate-DPO)");
+        }
         if let Some(samples) = &self.samples {
             text += &format!(", {}", samples.summary());
         }
@@ -517,7 +548,11 @@ impl Stage {
             Reduction::Sum => "sums over tokens, mean over the batch",
             Reduction::TokenMean => "mean over the batch's response tokens",
         };
-        Ok(format!("{text}; {reduction}; {} at {:e}", self.optimizer.name(), self.learning_rate))
+        text += &format!("; {reduction}; {} at {:e}", self.optimizer.name(), self.learning_rate);
+        if let Some(stopping) = &self.early_stopping {
+            text += &format!("; {}", stopping.summary());
+        }
+        Ok(text)
     }
 
     /// Examples between probes; 0 for the two ends only.
@@ -527,7 +562,7 @@ impl Stage {
     }
 
     /// Fills in the name and the defaults of the loss, and checks what types alone cannot.
-    pub(super) fn complete(&mut self) -> Result<()> {
+    pub(super) fn complete(&mut self, probe: &Probe) -> Result<()> {
         if self.name.is_empty() {
             self.name.clone_from(&self.objective);
         }
@@ -542,6 +577,9 @@ impl Stage {
         }
         self.complete_parameters()?;
         self.optimizer.check().context("optimizer")?;
+        if let Some(stopping) = &self.early_stopping {
+            stopping.check(&probe.kinds, self.probe_every(probe)).context("early_stopping")?;
+        }
         if let Some(samples) = &self.samples {
             if !self.is_preference() {
                 bail!("samples are for preference losses, `{}` has no pairs: remove them", self.objective)

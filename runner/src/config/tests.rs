@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::objective::PairLoss;
-use ldyn_core::loss::{LengthDesensitised, Parameters};
+use ldyn_core::loss::{Gate, LengthDesensitised, Parameters};
 
 const MINIMAL: &str = "output='o'\n[model]\npath='m'\n[data]\ntrain='d'\n";
 
@@ -81,7 +81,7 @@ fn every_loss_of_the_core_but_kto_is_an_objective() {
 
 #[test]
 fn parameters_and_options_reach_the_loss_under_trls_names() {
-    let keys = "beta=2.0\ngamma=1.6\nrpo_alpha=0.5\nld_alpha=0.25\nuse_weighting=true";
+    let keys = "beta=2.0\ngamma=1.6\nrpo_alpha=0.5\nld_alpha=0.25\nuse_weighting=true\ngate_alpha=20.0\ngate_tau=0.1";
     let study = parse(&stage("simpo", keys), &[]).unwrap();
     let stage_read = &study.stages[0];
     let expected = Parameters { beta: 2.0, simpo_gamma: 1.6, rpo_alpha: 0.5, ..Parameters::default() };
@@ -89,8 +89,10 @@ fn parameters_and_options_reach_the_loss_under_trls_names() {
     assert_eq!(preference.loss, PairLoss::parse("simpo", &expected, false).unwrap());
     assert_eq!(preference.ld, Some(LengthDesensitised::new(0.25).unwrap()));
     assert!(preference.weighted);
+    assert_eq!(preference.gate, Some(Gate::new(20.0, 0.1).unwrap()));
     let summary = stage_read.summary().unwrap();
-    for part in ["γ = 1.6", "− ν·ℓ₊/L₊", "ν = 0.5", "weigh 0.25", "WPO"] {
+    for part in ["γ = 1.6", "− ν·ℓ₊/L₊", "ν = 0.5", "weigh 0.25", "WPO", "σ(20·(exp(ℓ₋/L₋) − 0.1))"]
+    {
         assert!(summary.contains(part), "{summary}");
     }
     let study =
@@ -98,6 +100,8 @@ fn parameters_and_options_reach_the_loss_under_trls_names() {
     assert_eq!(study.stages[0].f_alpha_divergence_coef, Some(0.5));
     assert!(!study.stages[0].loss().unwrap().uses_reference());
     assert!(parse(&stage("slic", "anchor='chosen_initial'"), &[]).is_ok());
+    // A gate is of one response, and an order over a batch has those too.
+    assert!(parse(&stage("aot", "gate_alpha=20.0\ngate_tau=0.1"), &[]).is_ok());
 }
 
 #[test]
@@ -115,6 +119,11 @@ fn parameters_and_options_without_an_effect_are_refused() {
         ("sft", "ld_alpha=0.5", "ld_alpha has no effect"),
         ("sft", "label_smoothing=0.1", "it reads: nothing"),
         ("dpo", "ld_alpha=1.5", "ld_alpha"),
+        ("sft", "gate_alpha=20.0\ngate_tau=0.1", "gate_alpha has no effect on `sft`"),
+        ("dpo", "gate_alpha=20.0", "gate_alpha = 20 without gate_tau"),
+        ("dpo", "gate_tau=0.1", "gate_tau = 0.1 without gate_alpha"),
+        ("dpo", "gate_alpha=20.0\ngate_tau=1.5", "gate_tau"),
+        ("dpo", "gate_alpha=0.0\ngate_tau=0.5", "gate_alpha"),
         ("dpo", "anchor='chosen'", "anchor has no effect"),
         ("discopop", "discopop_tau=2.0", "discopop_tau"),
         ("exo_pair", "", "label_smoothing"),
@@ -146,4 +155,41 @@ fn values_out_of_range_are_refused_by_name() {
     ] {
         assert!(error(MINIMAL, &[key]).contains(word), "{key}");
     }
+}
+
+#[test]
+fn a_stage_may_end_at_its_peak() {
+    let read = |keys: &str, set: &[&str]| {
+        let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
+        parse(&stage("dpo", keys), &set).unwrap()
+    };
+    let study = read("early_stopping={patience=2}", &[]);
+    let stopping = study.stages[0].early_stopping.clone().unwrap();
+    assert_eq!(stopping, EarlyStopping { kind: "chosen".into(), patience: Some(2) });
+    let summary = study.stages[0].summary().unwrap();
+    assert!(
+        summary
+            .ends_with("; ends at the peak of log π of `chosen`, given up after 2 probes without a new one")
+    );
+    assert_eq!(parse(&study.to_toml().unwrap(), &[]).unwrap(), study);
+    assert_eq!(read("", &["stages.dpo.early_stopping.patience=2"]), study);
+    // It decides a run's numbers.
+    let other = read("early_stopping={patience=3}", &[]);
+    assert_eq!(changes(&study, &other).unwrap(), ["stages.0.early_stopping.patience was 2, is 3"]);
+    let whole = read("early_stopping={}", &[]).stages[0].summary().unwrap();
+    assert!(whole.ends_with("; ends at the peak of log π of `chosen`"), "{whole}");
+    for (keys, set, found) in [
+        ("early_stopping={patience=0}", "seed=1", "patience = 0"),
+        (
+            "early_stopping={kind='gpt'}",
+            "probe.kinds=['chosen']",
+            "\"gpt\" is not among probe.kinds (chosen)",
+        ),
+        ("early_stopping={}", "probe.every_examples=0", "probes at its two ends only"),
+        ("early_stopping={patiense=1}", "seed=1", "patiense"),
+    ] {
+        let message = error(&stage("dpo", keys), &[set]);
+        assert!(message.contains(found), "{keys}: {message}");
+    }
+    assert!(error(&stage("pretrain", "early_stopping={}"), &[]).contains("set probe_every_examples"));
 }

@@ -55,18 +55,18 @@ fn loss(stage: &Stage) -> Loss {
     Loss::of(stage).unwrap()
 }
 
-/// The objectives that one pair trains through, with what they need.
+/// The objectives that one pair trains through, with what they need, and one whose weights are no gradient.
 fn objectives() -> Vec<Stage> {
     let names = ldyn_core::loss::TABLE.iter().map(|row| row.name);
-    names
-        .map(|name| {
-            let mut stage = stage(name, SGD, 1e-3);
-            if matches!(name, "robust" | "exo_pair") {
-                stage.label_smoothing = Some(0.1);
-            }
-            stage
-        })
-        .collect()
+    let gated = Stage { gate_alpha: Some(40.0), gate_tau: Some(0.05), ..stage("dpo", SGD, 1e-3) };
+    let plain = names.map(|name| {
+        let mut stage = stage(name, SGD, 1e-3);
+        if matches!(name, "robust" | "exo_pair") {
+            stage.label_smoothing = Some(0.1);
+        }
+        stage
+    });
+    plain.chain([gated]).collect()
 }
 
 fn example_for<'a>(example: &'a Example, stage: &Stage, single: &'a mut Example) -> &'a Example {

@@ -154,11 +154,14 @@ pub struct StageInfo {
     /// The alarm that stopped it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<Rule>,
+    /// The probe whose weights the stage gave when it ended, with early stopping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Peak>,
     /// Wall seconds spent training.
     pub train_seconds: f64,
     /// Wall seconds spent probing.
     pub probe_seconds: f64,
-    /// Peak log π(y⁺) or other remarks made when the stage ended.
+    /// Remarks made when the stage began and ended.
     pub notes: Vec<String>,
 }
 
@@ -168,9 +171,42 @@ impl StageInfo {
         self.objective == "sft" && (self.targets.is_empty() || self.targets == ["chosen"])
     }
 
+    /// Whether it went back to a peak that lies before `step`, so that the weights then are not its own.
+    pub fn gave_up(&self, step: usize) -> bool {
+        self.peak.as_ref().is_some_and(|peak| step > peak.step)
+    }
+
     /// Whether it has come to its end, or an alarm has stopped it.
     pub fn is_over(&self) -> bool {
         self.finished || self.stopped_by.is_some()
+    }
+}
+
+/// The probe of a stage at which a kind of response was likeliest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Peak {
+    /// The kind.
+    pub kind: String,
+    /// Optimiser steps done in the stage.
+    pub step: usize,
+    /// Training examples consumed in the stage.
+    pub examples_seen: usize,
+    /// Mean over the probed prompts of log π, summed over a response's tokens, nats.
+    pub mean: f64,
+}
+
+impl Peak {
+    /// How a stage ended of which `taken` of `planned` steps were done, in words.
+    pub fn words(&self, taken: usize, planned: usize) -> String {
+        let Self { kind, step, mean, .. } = self;
+        let early = if taken < planned { format!(" of {planned}, early") } else { String::new() };
+        let back = match *step == taken {
+            true => "at its peak".into(),
+            false => format!("with the weights of its peak at step {step}"),
+        };
+        format!(
+            "ended after step {taken}{early}, {back}: the mean log π of `{kind}` was {mean:.3} nats there"
+        )
     }
 }
 

@@ -102,6 +102,7 @@ impl Fixture {
             steps: STEPS,
             finished: true,
             stopped_by: None,
+            peak: None,
             train_seconds: 74.0,
             probe_seconds: 12.5,
             notes: Vec::new(),

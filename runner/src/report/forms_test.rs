@@ -2,7 +2,7 @@
 
 use super::fixture::{BATCH, Field, Fixture, STEPS};
 use super::{Verdict, html, json, load, markdown, summarise, terminal};
-use crate::record::{self, Action, AlarmRow, AnswerRow, JsonlWriter, Number, Rule};
+use crate::record::{self, Action, AlarmRow, AnswerRow, JsonlWriter, Number, Peak, Rule};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
@@ -149,6 +149,24 @@ fn calibration_and_answers_are_in_every_form() {
     let data: serde_json::Value = serde_json::from_str(&data).unwrap();
     assert_eq!(data["calibrations"][1]["points"][10]["bins"][1]["accuracy"], 1.0);
     assert_eq!(data["answers"][0]["points"][1]["borrowed"], 0.5);
+}
+
+#[test]
+fn a_stage_that_went_back_to_its_peak_ends_there() {
+    let mut fixture = Fixture::new();
+    let stage = &mut fixture.manifest.stages[1];
+    let peak = Peak { kind: "chosen".into(), step: 30, examples_seen: 120, mean: -97.0 };
+    (stage.steps, stage.peak) = (2 * STEPS, Some(peak));
+    let folder = written(&fixture);
+    let summary = summarise(&load(folder.path()).unwrap());
+    assert!(summary.stages[1].curves.iter().all(|curve| curve.end().step == 30));
+    assert!(summary.stages[0].curves.iter().all(|curve| curve.end().step == STEPS));
+    let [page, text, data, _] = every_form(folder.path());
+    for form in [&page, &text, &data] {
+        assert!(form.contains("went from −102.0 to −97.0"), "{form}");
+        assert!(form.contains("went back to its peak at 120 examples: the 7 probes after it"), "{form}");
+    }
+    assert!(page.contains("ended early at its peak"));
 }
 
 #[test]

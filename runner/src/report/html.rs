@@ -90,6 +90,7 @@ fn stages(summary: &Summary) -> Vec<StageView<'_>> {
 pub fn state(info: &StageInfo, steps: usize) -> String {
     match (info.stopped_by, info.finished, steps) {
         (Some(rule), ..) => format!("stopped by {}", rule.id()),
+        (None, true, _) if info.peak.is_some() && steps < info.steps => "ended early at its peak".into(),
         (None, true, _) => "finished".into(),
         (None, false, 0) => "not begun".into(),
         (None, false, _) => "unfinished".into(),

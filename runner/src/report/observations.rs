@@ -86,6 +86,7 @@ pub fn observe(run: &Run) -> Observations<'_> {
         remarks.push(format!("{} probe rows occur twice; the later one counts.", count(repeated)));
     }
     drop_unfinished_probe(&manifest.stages, &mut probes, &mut remarks);
+    drop_beyond_peaks(&manifest.stages, &mut probes, &mut remarks);
     let stages = manifest
         .stages
         .iter()
@@ -120,6 +121,24 @@ fn drop_unfinished_probe(
             count(size),
             count(whole.unwrap_or(0)),
         ));
+    }
+}
+
+/// A stage that went back to its peak ends there: later probes are of weights that it gave up.
+fn drop_beyond_peaks(infos: &[StageInfo], probes: &mut [BTreeMap<Point, Probe>], remarks: &mut Vec<String>) {
+    for (info, probes) in infos.iter().zip(probes) {
+        let Some(peak) = &info.peak else { continue };
+        let all = probes.len();
+        probes.retain(|point, _| !info.gave_up(point.step));
+        if probes.len() < all {
+            remarks.push(format!(
+                "Stage {} went back to its peak at {} examples: the {} probes after it, of weights that were given up, \
+                 are left out.",
+                info.name,
+                count(peak.examples_seen),
+                count(all - probes.len())
+            ));
+        }
     }
 }
 

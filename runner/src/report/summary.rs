@@ -11,7 +11,7 @@ use super::observations::observe;
 use super::quantity::Quantity;
 use super::text::{description, symbol};
 use super::words::words;
-use crate::record::{AlarmRow, Manifest, Metrics};
+use crate::record::{AlarmRow, AnswerRow, Manifest, Metrics};
 use serde::Serialize;
 
 /// Version of the layout of `report.json`.
@@ -113,7 +113,9 @@ pub fn summarise(run: &Run) -> Summary {
     for stage in &mut stages {
         stage.words = words(stage, &kinds);
     }
-    let answers = answers(&run.answers);
+    let gave_up = |a: &AnswerRow| run.manifest.stages.iter().any(|s| s.name == a.stage && s.gave_up(a.step));
+    let kept: Vec<AnswerRow> = run.answers.iter().filter(|a| !gave_up(a)).cloned().collect();
+    let answers = answers(&kept);
     Summary {
         report_schema: REPORT_SCHEMA,
         run: run.manifest.clone(),

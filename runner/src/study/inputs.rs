@@ -153,17 +153,21 @@ fn shape(study: &Study) -> Result<(ModelConfig, PathBuf)> {
 /// Every kind that the study names, tracked by the paper or not.
 fn named_kinds(study: &Study) -> Vec<String> {
     let trained = study.stages.iter().flat_map(Stage::trained_kinds);
-    study.probe.kinds.iter().cloned().chain(trained).collect()
+    let followed = study.stages.iter().filter_map(|stage| Some(stage.early_stopping.as_ref()?.kind.clone()));
+    study.probe.kinds.iter().cloned().chain(trained).chain(followed).collect()
 }
 
 /// Refuses kinds that are to be probed and that no record has.
 fn check_kinds(study: &Study, probed: &[Record]) -> Result<()> {
     let has = |kind: &str| probed.iter().any(|r| r.response(kind).is_some());
     let answered = |kind: &str| kind == INITIAL && study.probe.initial_answer_tokens > 0;
-    if let Some(absent) = study.probe.kinds.iter().find(|kind| !has(kind) && !answered(kind)) {
+    let listed = study.probe.kinds.iter().map(|kind| ("probe.kinds", kind));
+    let followed = study.stages.iter().filter_map(|stage| Some(&stage.early_stopping.as_ref()?.kind));
+    let mut named = listed.chain(followed.map(|kind| ("early_stopping.kind", kind)));
+    if let Some((key, absent)) = named.find(|(_, kind)| !has(kind) && !answered(kind)) {
         let there: Vec<&str> = data::KINDS.iter().map(|(kind, ..)| *kind).filter(|kind| has(kind)).collect();
         bail!(
-            "probe.kinds names `{absent}`, which no probed record has: correct the name, or give `probe.data` with \
+            "{key} names `{absent}`, which no probed record has: correct the name, or give `probe.data` with \
              that field (of the known kinds there are {})",
             there.join(", ")
         )

@@ -11,7 +11,7 @@ use crate::probe::{self, When};
 use crate::progress::{Progress, StageBar};
 use crate::record::{Action, AlarmRow, Journal, JsonlWriter, Metrics, Rule};
 use crate::score::NotFinite;
-use crate::train::{self, Course, End, Intervention, Optimizer};
+use crate::train::{self, Best, Course, End, Intervention, Optimizer};
 use anyhow::Result;
 use candle_core::Tensor;
 use std::path::{Path, PathBuf};
@@ -65,6 +65,8 @@ pub struct Recorder<'a> {
     pub journal: &'a mut Journal,
     pub gauge: Option<Gauge<'a>>,
     pub watch: Option<Watch<'a>>,
+    /// The best probe so far, where the stage ends at it.
+    pub best: Option<Best<'a>>,
     pub saver: Saver<'a>,
     /// Optimiser steps of the stage.
     pub steps: usize,
@@ -124,6 +126,7 @@ impl Recorder<'_> {
 
     fn save(&mut self, model: &Model, course: &Course, optimizer: &Optimizer) -> Result<PathBuf> {
         let last_look = self.gauge.as_ref().map(Gauge::last_look);
+        let peak = self.best.as_ref().and_then(Best::found);
         let [train_seconds, probe_seconds] = self.clock.seconds();
         let state = State {
             lengths: self.journal.sync()?,
@@ -132,6 +135,7 @@ impl Recorder<'_> {
                 optimizer_steps: optimizer.steps(),
                 examples: self.saver.examples.clone(),
                 gauge_step: last_look.map(|(step, _)| step),
+                peak: peak.map(|(standing, _)| standing.clone()),
                 monitor: self.watch.as_ref().map(|watch| watch.monitor.state().clone()),
                 train_seconds,
                 probe_seconds,
@@ -147,6 +151,9 @@ impl Recorder<'_> {
         // A look at this very step was at the weights as they are.
         if let Some((_, start)) = last_look.filter(|(step, _)| *step != course.step) {
             tensors.extend(checkpoint::weights("gauge", start));
+        }
+        if let Some((_, weights)) = peak.filter(|(standing, _)| standing.peak.step != course.step) {
+            tensors.extend(checkpoint::weights("peak", weights));
         }
         tensors.extend(self.saver.reference.clone().map(|logps| ("reference".to_owned(), logps)));
         let folder = checkpoint::save(self.saver.run, &state, tensors)?;
@@ -174,8 +181,13 @@ impl train::Observer for Recorder<'_> {
             writer.write_all(&answers)?;
             alarms = watch.monitor.probe(moment(when), &rows, &answers);
         }
+        let mut interventions = Vec::new();
+        if let Some(best) = &mut self.best {
+            interventions = best.probe(model, when, &rows)?;
+        }
         self.clock.probing += started.elapsed().as_secs_f64();
-        self.raise(&alarms)
+        interventions.extend(self.raise(&alarms)?);
+        Ok(interventions)
     }
 
     fn step(
@@ -206,7 +218,7 @@ impl train::Observer for Recorder<'_> {
 
     fn between(&mut self, model: &Model, course: &Course, optimizer: &Optimizer) -> Result<()> {
         // The end of the stage has a checkpoint of its own.
-        if course.stopped || course.step == self.steps {
+        if course.is_over() || course.step == self.steps {
             return Ok(());
         }
         let every = self.saver.config.save_steps;

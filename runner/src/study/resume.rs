@@ -9,7 +9,7 @@ use crate::files;
 use crate::model::{self, Model};
 use crate::progress::Progress;
 use crate::record::{self, CHECKPOINTS, Hashes, Lengths, Manifest};
-use crate::train::{Example, Loss};
+use crate::train::{Best, Example, Loss};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use std::path::{Path, PathBuf};
@@ -257,6 +257,22 @@ pub(super) fn gauge<'a>(
         from.set_weights("gauge", &start)?;
     }
     Gauge::since(step, start, gauged, every).map(Some)
+}
+
+/// What a stage that ends at its peak remembers of its probes; as it was at a checkpoint.
+pub(super) fn best<'a>(
+    stage: &'a Stage,
+    model: &Model,
+    resumed: Option<(&Checkpoint, &Position)>,
+) -> Result<Option<Best<'a>>> {
+    let Some(settings) = &stage.early_stopping else { return Ok(None) };
+    let Some((from, position)) = resumed else { return Ok(Some(Best::new(settings))) };
+    let standing = position.peak.clone().context("the checkpoint has no peak")?;
+    let weights = model.copy()?;
+    if standing.peak.step != position.course.step {
+        from.set_weights("peak", &weights)?;
+    }
+    Ok(Some(Best::after(settings, standing, weights)))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod optimizer;
 mod order;
+mod peak;
 #[cfg(test)]
 mod preference_tests;
 mod reference;
@@ -11,6 +12,7 @@ mod update;
 
 pub use optimizer::{Linearised, Optimizer};
 pub use order::{Cadence, order, stage_order};
+pub use peak::{Best, Standing};
 pub use reference::{add_reference, hash, reference_log_probs};
 pub use schedule::learning_rate;
 pub use step::{Example, Gradients, Loss, Means, Pass, accumulate, predicted_tokens, sum_of_squares};
@@ -27,8 +29,10 @@ use std::time::Instant;
 /// What an observer asks for while a stage runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Intervention {
-    /// No further step.
+    /// No further step: something is wrong.
     Stop,
+    /// No further step: the stage has reached what it was for.
+    Finish,
     /// The learning rate is multiplied by this from here on.
     ScaleRate(f64),
     /// A loss of pairs has this times the mean NLL of y⁺ added from here on: see [`Loss::anchored`].
@@ -40,7 +44,9 @@ pub enum Intervention {
 pub enum End {
     /// After its last step.
     Done,
-    /// When the observer asked for it.
+    /// Before its last step, when the observer found that it had reached what it was for.
+    Early,
+    /// When the observer found something wrong.
     Stopped,
 }
 
@@ -88,16 +94,26 @@ pub struct Course {
     pub anchor: Option<f64>,
     /// Whether an intervention has stopped the stage.
     pub stopped: bool,
+    /// Whether one has ended it early, with nothing wrong.
+    #[serde(default)]
+    pub finished: bool,
 }
 
 impl Course {
     /// Before the first step.
-    const START: Self = Self { step: 0, examples_seen: 0, rate: 1.0, anchor: None, stopped: false };
+    const START: Self =
+        Self { step: 0, examples_seen: 0, rate: 1.0, anchor: None, stopped: false, finished: false };
+
+    /// Whether an intervention has ended it.
+    pub fn is_over(&self) -> bool {
+        self.stopped || self.finished
+    }
 
     fn take(&mut self, interventions: Vec<Intervention>) {
         for intervention in interventions {
             match intervention {
                 Intervention::Stop => self.stopped = true,
+                Intervention::Finish => self.finished = true,
                 Intervention::ScaleRate(factor) => self.rate *= factor,
                 Intervention::Anchor(weight) => self.anchor = Some(weight),
             }
@@ -168,7 +184,7 @@ pub fn train_from(
     };
 
     for chunk in order.chunks(per_step).skip(course.step) {
-        if course.stopped {
+        if course.is_over() {
             break;
         }
         let started = Instant::now();
@@ -191,12 +207,16 @@ pub fn train_from(
         let row = metrics(stage, loss, &when, epoch, &means, lr, norm, seconds);
         course.take(observer.step(model, &when, &row, steps)?);
         let is_last = when.step == steps;
-        if cadence.is_due(seen_before, when.examples_seen, is_last) || course.stopped {
+        if cadence.is_due(seen_before, when.examples_seen, is_last) || course.is_over() {
             course.take(observer.probe(model, &when)?);
         }
         observer.between(model, &course, &optimizer)?;
     }
-    Ok(if course.stopped { End::Stopped } else { End::Done })
+    Ok(match course {
+        Course { stopped: true, .. } => End::Stopped,
+        Course { step, .. } if step < steps => End::Early,
+        _ => End::Done,
+    })
 }
 
 /// Factor on the gradients, as `torch.nn.utils.clip_grad_norm_` has it.

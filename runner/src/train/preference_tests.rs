@@ -1,10 +1,12 @@
 //! The gradient that trains is that of the loss, for losses of every shape.
 
-use super::{Example, Gradients, Loss, Means, accumulate, reference_log_probs};
+use super::{Example, Gradients, Loss, Means, Update, accumulate, reference_log_probs, sum_of_squares};
 use crate::config::{self, Stage};
-use crate::model::{Model, ModelConfig};
-use crate::seed;
+use crate::model::{Direction, Model, ModelConfig};
+use crate::record::Cause;
+use crate::{score, seed};
 use candle_core::{DType, Device};
+use ldyn_core::loss::Gate;
 
 const CONFIG: &str = r#"{"model_type": "gpt_neox", "vocab_size": 19, "hidden_size": 16, "num_hidden_layers": 1,
     "num_attention_heads": 2, "intermediate_size": 12, "max_position_embeddings": 16,
@@ -106,6 +108,48 @@ fn weighing_by_the_policy_scales_each_pair_and_has_no_gradient() {
         assert!((ratio / factor - 1.0).abs() < 1e-10, "{ratio} {factor}");
         assert!((scaled.weight_chosen / means.weight_chosen / factor - 1.0).abs() < 1e-10);
     }
+}
+
+#[test]
+fn a_gate_weakens_what_passes_through_the_rejected_response_and_nothing_else() {
+    let (model, gate) = (model("policy"), Gate::new(40.0, 0.05).unwrap());
+    let sgd = "max_grad_norm=0.0\noptimizer={name='sgd'}";
+    for objective in ["objective='dpo'", "objective='sppo'\nld_alpha=0.25", "objective='slic'\nanchor='gpt'"]
+    {
+        let plain = stage(&format!("{objective}\n{sgd}"));
+        let gated = stage(&format!("{objective}\n{sgd}\ngate_alpha=40.0\ngate_tau=0.05"));
+        for example in examples(&plain) {
+            let update = |stage| {
+                let loss = Loss::of(stage).unwrap();
+                Update::fresh(&model, stage, &loss, &[&example]).unwrap()
+            };
+            let (before, after) = (update(&plain), update(&gated));
+            let logps = |_: &[u32], stats: &[ldyn_core::diagnostics::TokenStats<f64>]| {
+                Ok(stats.iter().map(|s| s.logp).collect::<Vec<f64>>())
+            };
+            let tokens = score::score_with(&model, &[example.item()], logps).unwrap();
+            let factor = gate.factor(&tokens[0][1]);
+            assert!(factor > 0.05 && factor < 0.95, "{objective}: {factor}");
+            assert_eq!(
+                (after.means.loss, after.means.weight_chosen),
+                (before.means.loss, before.means.weight_chosen)
+            );
+            assert!((after.means.weight_rejected - factor * before.means.weight_rejected).abs() < 1e-14);
+            for ((cause, before), (_, after)) in before.parts.iter().zip(&after.parts) {
+                let factor = if *cause == Cause::Rejected { factor } else { 1.0 };
+                let (off, size) = (distance(after, before, factor), distance(after, before, 0.0));
+                assert!(off <= 1e-12 * size, "{objective}, {cause:?}: {off} of {size}");
+            }
+        }
+    }
+}
+
+/// ‖a − factor·b‖.
+fn distance(a: &Direction, b: &Direction, factor: f64) -> f64 {
+    let square = |(a, b): (&candle_core::Tensor, &candle_core::Tensor)| {
+        sum_of_squares(&(a - (b * factor).unwrap()).unwrap()).unwrap()
+    };
+    a.values().zip(b.values()).map(square).sum::<f64>().sqrt()
 }
 
 #[test]

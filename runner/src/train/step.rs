@@ -359,6 +359,7 @@ impl Scored<'_> {
                     outcome.scaled(preference.pair_weight(tokens(0), tokens(1))?)
                 }
             };
+            let outcome = preference.gated(outcome, &self.values[own[1].clone()]);
             means.loss += finite(outcome.loss / n, example)?;
             let sides = [(-outcome.chosen_weight, own[1].len()), (outcome.rejected_weight, own[0].len())];
             for (range, (weight, other_len)) in own.iter().zip(sides) {

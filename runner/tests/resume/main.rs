@@ -107,6 +107,40 @@ fn every_kind_of_checkpoint_can_be_gone_on_from() {
 }
 
 #[test]
+fn stages_end_at_their_peaks_and_the_next_one_goes_on_from_there() {
+    let run = run_with_all_checkpoints().run();
+    let manifest = ldyn::record::read_manifest(&run).unwrap();
+    let rows: Vec<ldyn::record::ProbeRow> = ldyn::record::read_jsonl(&run.join("probes.jsonl")).unwrap();
+    let at = |stage: &str, step: usize| -> Vec<(usize, &str, f64)> {
+        let here = rows.iter().filter(|r| r.stage.as_deref() == Some(stage) && r.step == Some(step));
+        here.map(|r| (r.example, r.kind.as_str(), r.logp)).collect()
+    };
+    let [peak, early] = [1, 2].map(|stage| manifest.stages[stage].peak.clone().unwrap());
+    assert!(manifest.stages.iter().all(|stage| stage.finished), "an early end is an end");
+    // SFT took all its steps.
+    assert!(peak.step > 0 && peak.step < 9 && !at("sft", 9).is_empty(), "{peak:?}");
+    assert!(at("sft", peak.step) == at("dpo", 0) && at("sft", 9) != at("dpo", 0), "{peak:?}");
+    // DPO did not.
+    let last =
+        rows.iter().filter(|r| r.stage.as_deref() == Some("dpo")).filter_map(|r| r.step).max().unwrap();
+    assert!(last == early.step + 5 * 3 && last < manifest.stages[2].steps, "{early:?}, {last}");
+    let note =
+        format!("ended after step {last} of 24, early, with the weights of its peak at step {}", early.step);
+    assert!(manifest.stages[2].notes.iter().any(|n| n.contains(&note)), "{:?}", manifest.stages[2].notes);
+    let weights = |name: &str| {
+        let folder = run.join("checkpoints").join(name);
+        let checkpoint = ldyn::checkpoint::load(&folder, &candle_core::Device::Cpu).unwrap();
+        let ours = checkpoint.tensors.into_iter().filter(|(name, _)| name.starts_with("model."));
+        ours.map(|(name, t)| (name, t.flatten_all().unwrap().to_vec1::<f32>().unwrap())).collect::<Vec<_>>()
+    };
+    assert!(weights("03-dpo-end") == weights(&format!("03-dpo-{:06}", early.step)));
+    assert!(weights("03-dpo-end") != weights("03-dpo-000015"));
+    // What resuming is tried on holds a peak that lies behind.
+    let position = interrupted_run().state(1).position.unwrap();
+    assert!(position.peak.is_some_and(|standing| standing.peak.step < position.course.step));
+}
+
+#[test]
 fn another_run_is_not_gone_on_with() {
     let place = interrupted_run().copy();
     let set = |assignment| ["--resume", "--set", assignment];

@@ -7,7 +7,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Answers, alarms with every action, a gauge, three optimisers, three schedules, steps of several passes.
+/// Answers, alarms with every action, a gauge, three optimisers, three schedules, steps of several passes, stages
+/// that go back to a peak, one of them early.
 const STUDY: &str = r#"
 output = "run"
 [model]
@@ -55,6 +56,7 @@ gradient_accumulation_steps = 2
 learning_rate = 1e-3
 lr_schedule = "linear"
 warmup_steps = 2
+early_stopping = { kind = "chosen_initial" }
 [[stages]]
 objective = "dpo"
 beta = 0.5
@@ -63,6 +65,7 @@ batch_size = 2
 learning_rate = 2e-2
 warmup_steps = 1
 optimizer = { name = "sgd", momentum = 0.9 }
+early_stopping = { kind = "chosen_initial", patience = 5 }
 "#;
 
 const SHAPE: &str = r#"{

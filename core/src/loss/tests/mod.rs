@@ -4,6 +4,7 @@
 mod beyond_pairs;
 mod derivatives;
 mod formula;
+mod gate;
 mod limits;
 mod points;
 mod tables;
