@@ -124,7 +124,7 @@ fn a_gate_weakens_what_passes_through_the_rejected_response_and_nothing_else() {
                 Update::fresh(&model, stage, &loss, &[&example]).unwrap()
             };
             let (before, after) = (update(&plain), update(&gated));
-            let logps = |_: &[u32], stats: &[ldyn_core::diagnostics::TokenStats<f64>]| {
+            let logps = |stats: &[ldyn_core::diagnostics::TokenStats<f64>], _: &[u32]| {
                 Ok(stats.iter().map(|s| s.logp).collect::<Vec<f64>>())
             };
             let tokens = score::score_with(&model, &[example.item()], logps).unwrap();
