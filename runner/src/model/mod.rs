@@ -104,7 +104,7 @@ impl Model {
     /// As [`Model::copy`].
     pub fn rounded(&self, dtype: DType) -> Result<Self> {
         let rounded = self.copy()?;
-        for (_, var) in &rounded.params {
+        for var in rounded.params.values() {
             var.set(&var.as_detached_tensor().to_dtype(dtype)?.to_dtype(self.dtype)?)?;
         }
         Ok(rounded)
