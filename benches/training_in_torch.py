@@ -110,7 +110,7 @@ def timed(job, model, step, optimizer):
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), job["clip"])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        rows.append({"seconds": time.perf_counter() - start, "loss": float(loss), "grad_norm": float(norm), **numbers})
+        rows.append({"seconds": time.perf_counter() - start, "loss": float(loss.detach()), "grad_norm": float(norm), **numbers})
         rows[-1]["ended"] = time.time()
     return {"steps": rows}
 
@@ -151,7 +151,7 @@ def train_torch(job):
     def sft():
         tokens = response_log_probs(model, [(p, c) for p, c, _ in batch])
         loss = -tokens.sum() / len(batch)
-        return loss, {"logps/chosen": -float(loss)}
+        return loss, {"logps/chosen": -float(loss.detach())}
 
     if job["work"] == "sft":
         return timed(job, model, sft, optimizer)
@@ -244,7 +244,7 @@ def train_trl(job):
 
         def compute_loss(self, *args, **kwargs):
             loss = super().compute_loss(*args, **kwargs)
-            losses.append(float(loss[0] if isinstance(loss, tuple) else loss))
+            losses.append(float((loss[0] if isinstance(loss, tuple) else loss).detach()))
             return loss
 
     raw = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -14,7 +14,9 @@ number of threads; batches of 4, RMSprop, gradients clipped at norm 10. PyTorch 
 
 A round starts every side once, one after another, each in a process of its own, whose peak memory the system tells
 (Python's own libraries are part of it: the rows of `import` say how much). Training repeats one batch within a round;
-every round has the next four pairs. What is timed:
+every round has the next four pairs. Python's threads wait without spinning (OMP_WAIT_POLICY=PASSIVE, unless the environment says
+otherwise: try ACTIVE on an idle machine), and in `torch` and `trl` glibc keeps freed memory, which PyTorch gains from and
+which adds to their peaks (some 100 MB in `torch`, half as much again in `trl`). What is timed:
 
 - sft, dpo, trl: every step after `--warm-up` of them, from token ids to updated weights, by either program's own clock.
   ldyn and `torch` have log π_ref from before the first step, `reference` and `trl` run the reference model in every step.
@@ -28,11 +30,11 @@ every round has the next four pairs. What is timed:
 Printed are medians over all steps of all rounds with least and largest, ldyn's gain as the median of the ratios of the same step
 (or sweep) of the same round, and where there is an aim, whether it was met. Loss, gradient norm and log-probabilities
 of the first step must agree to 1e-4 and losses of later ones to 1e-3 (relative), every statistic of every probed response to 1e-4:
-else the script ends with status 1.
-(`rest_logp` of `reference` is left out: its 1 − π in f32 has too few digits.) No `torch.compile`: in a study, lengths differ at
-every step.
+else the script ends with status 1 (`rest_logp` of `reference` is left out: its 1 − π in f32 has too few digits). No `torch.compile`:
+in a study, lengths differ at every step.
 
-Takes, with the defaults, about an hour at 14M on two idle cores, most of it spent on starting Python and on the probes of `reference`.
+Takes about nine minutes a round and number of threads at 14M on two cores with other work on them, so one to two hours with the
+defaults (an estimate from one round); most of it goes into starting Python and the probes of `reference`.
 """
 
 import argparse
@@ -72,6 +74,12 @@ ONE_PROBE = {"probe.kinds": "['chosen']"}
 IMPORTS = {"import torch": "import torch; from transformers import AutoModelForCausalLM", "import trl": "from trl import DPOTrainer"}
 
 
+# What the environment does not set already. Beside other work, threads that spin while they wait cost PyTorch most of its
+# pace; so does, less, memory that goes back to the system with every large tensor.
+PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE"}
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 33), "MALLOC_TOP_PAD_": str(1 << 28)}
+
+
 class Disagreement(Exception):
     """The two sides computed different things."""
 
@@ -92,12 +100,12 @@ class Bench:
                 "batches": options.rounds, "batch_size": BATCH, "prompts": options.prompts, "out_folder": str(scratch)}
         self.data = self.python(data)["result"]
 
-    def process(self, command, threads):
+    def process(self, command, threads, settings=PASSIVE):
         """Runs it to its end: when it was started, and its peak memory in bytes."""
         own = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         with open(self.scratch / "output", "w+") as output:
             started = time.time()
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | own)
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=settings | os.environ | own)
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             output.seek(0)
@@ -107,10 +115,10 @@ class Bench:
         unit = 1 if sys.platform == "darwin" else 1024
         return {"started": started, "peak": usage.ru_maxrss * unit, "output": text}
 
-    def python(self, job, threads=1):
+    def python(self, job, threads=1, settings=PASSIVE):
         job_file, out = self.scratch / "job.json", self.scratch / "result.json"
         job_file.write_text(json.dumps(job | {"out": str(out)}))
-        done = self.process([sys.executable, HERE / "training_in_torch.py", job_file], threads)
+        done = self.process([sys.executable, HERE / "training_in_torch.py", job_file], threads, settings)
         return done | {"result": json.loads(out.read_text())}
 
     def torch(self, work, side, threads, batch=0, steps=1):
@@ -118,7 +126,7 @@ class Bench:
                "pairs": str(self.scratch / f"pairs-{batch}.json"), "probe": str(self.scratch / "probe.json"),
                "batch_size": BATCH, "clip": CLIP, "beta": BETA, "rate": RATE, "eos": self.eos,
                "scratch": str(self.scratch / "trl"), "sweeps": 2 if side == "torch" else 1}
-        return self.python(job, threads)
+        return self.python(job, threads, PASSIVE if side == "reference" else PASSIVE | KEPT_MEMORY)
 
     def ldyn(self, objective, threads, batch=0, steps=1, **keys):
         """A run's manifest, rows of steps and of probes, and when its first step was written."""
