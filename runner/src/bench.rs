@@ -78,11 +78,10 @@ pub fn bench(study: &Study, stage: usize, repeat: usize) -> Result<Bench> {
     let device = device::open(&study.device)?;
     let model = study::open_model(study, &inputs.config, device::dtype(&study.dtype)?, &device)?;
     let loss = Loss::of(stage)?;
-    let mut examples = inputs.examples(stage)?;
+    let examples = inputs.examples(stage)?;
     let order = train::stage_order(study, stage, examples.len());
     let chosen = usual(&order, &examples, stage.batch_size);
     let mut batch: Vec<Example> = chosen.iter().map(|&i| examples[i].clone()).collect();
-    examples.clear();
     train::add_reference(&model, &loss, &mut batch)?;
     let batch: Vec<&Example> = batch.iter().collect();
     let items: Vec<Item> = batch.iter().map(|example| example.item()).collect();
@@ -102,7 +101,9 @@ pub fn bench(study: &Study, stage: usize, repeat: usize) -> Result<Bench> {
     for round in 0..=repeat.max(1) {
         product = product.max(plan::rate(study)?);
         copy = copy.max(copy_rate(&device)?);
-        clock.times.iter_mut().for_each(|times| times.truncate(if round == 1 { 0 } else { usize::MAX }));
+        if round == 1 {
+            clock.times.iter_mut().for_each(Vec::clear);
+        }
         tokens = clock.time(TOKENISE, || tokenise(study, &inputs))?;
         clock.time(BODY, || model.hidden(&packed.ids, &packed.layout))?;
         let pass = clock.time(FORWARD, || Pass::new(&model, &loss, &batch, whole, &mut Means::default()))?;

@@ -40,15 +40,8 @@ fn diagram(calibration: &Calibration) -> Chart {
         1 => vec![line("only probe", 0, calibration.start())],
         _ => vec![line("start", 1, calibration.start()), line("end", 0, calibration.end())],
     };
-    Chart {
-        title: format!("Reliability in {}", calibration.stage),
-        x_label: "confidence, max π".into(),
-        y_label: "accuracy".into(),
-        lines: ends.into_iter().chain([diagonal]).collect(),
-        zero: true,
-        size: SMALL,
-        ..Chart::default()
-    }
+    let title = format!("Reliability in {}", calibration.stage);
+    small(title, "confidence, max π", "accuracy", ends.into_iter().chain([diagonal]).collect())
 }
 
 fn over_time(calibration: &Calibration) -> Chart {
@@ -59,15 +52,8 @@ fn over_time(calibration: &Calibration) -> Chart {
         let piece = calibration.points.iter().map(|p| sample(p.examples_seen as f64, of(p))).collect();
         Line { label: (*label).into(), style: plain(i), pieces: vec![piece] }
     };
-    Chart {
-        title: format!("Calibration in {}", calibration.stage),
-        x_label: "examples seen in the stage".into(),
-        y_label: "share of tokens".into(),
-        lines: SHARES.iter().enumerate().map(line).collect(),
-        zero: true,
-        size: SMALL,
-        ..Chart::default()
-    }
+    let title = format!("Calibration in {}", calibration.stage);
+    small(title, SEEN, "share of tokens", SHARES.iter().enumerate().map(line).collect())
 }
 
 type Share = fn(&AnswerPoint) -> Option<f64>;
@@ -109,15 +95,16 @@ fn shares(stage: &Answers, what: &str, shares: &[(&str, Share)]) -> Chart {
         let piece: Vec<Sample> = stage.points.iter().filter_map(at).collect();
         (!piece.is_empty()).then(|| Line { label: (*label).into(), style: plain(i), pieces: vec![piece] })
     };
-    Chart {
-        title: format!("Stage {}: {what}", stage.stage),
-        x_label: "examples seen in the stage".into(),
-        y_label: "share".into(),
-        lines: shares.iter().enumerate().filter_map(line).collect(),
-        zero: true,
-        size: SMALL,
-        ..Chart::default()
-    }
+    let title = format!("Stage {}: {what}", stage.stage);
+    small(title, SEEN, "share", shares.iter().enumerate().filter_map(line).collect())
+}
+
+const SEEN: &str = "examples seen in the stage";
+
+/// A small chart of numbers that begin at 0.
+fn small(title: String, x_label: &str, y_label: &str, lines: Vec<Line>) -> Chart {
+    let (x_label, y_label) = (x_label.into(), y_label.into());
+    Chart { title, x_label, y_label, lines, zero: true, size: SMALL, ..Chart::default() }
 }
 
 fn sample(x: f64, y: f64) -> Sample {
