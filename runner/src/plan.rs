@@ -229,7 +229,7 @@ fn plan_stage(
     probe: &Sweep,
 ) -> Result<StagePlan> {
     let order = train::stage_order(study, stage, examples.len());
-    let steps = order.len().div_ceil(stage.examples_per_step());
+    let steps = stage.steps(order.len());
     ensure!(
         steps > 0,
         "stage `{}`: {} epochs of {} examples are no step: give it data, or raise epochs or max_steps",

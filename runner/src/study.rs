@@ -197,7 +197,7 @@ impl<'a> Run<'a> {
         }
         let hash = train::hash(&examples);
         let order = train::stage_order(self.study, stage, examples.len());
-        let steps = order.len().div_ceil(stage.examples_per_step());
+        let steps = stage.steps(order.len());
         match &from {
             None => self.begin(index, stage, &loss, steps, &mut examples)?,
             Some(checkpoint) => continue_examples(checkpoint, &hash, &loss, &mut examples)?,

@@ -352,6 +352,11 @@ impl Stage {
         self.batch_size * self.gradient_accumulation_steps
     }
 
+    /// Optimiser steps that so many examples make, of which the last may have fewer.
+    pub fn steps(&self, examples: usize) -> usize {
+        examples.div_ceil(self.examples_per_step())
+    }
+
     /// Folders of models beside the one that it trains, with their keys.
     pub fn further_models(&self) -> Vec<(&'static str, &PathBuf)> {
         let reward = match self.samples.as_ref().and_then(|samples| samples.reward.as_ref()) {

@@ -158,7 +158,7 @@ pub fn train_from(
         bail!("stage `{}`: no training examples", stage.name)
     }
     let per_step = stage.examples_per_step();
-    let steps = order.len().div_ceil(per_step);
+    let steps = stage.steps(order.len());
     let mut gradients = Gradients::new(model);
     let mut when = When { stage: stage.name.clone(), step: 0, examples_seen: 0 };
     let (mut course, mut optimizer) = match place {
