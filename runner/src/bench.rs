@@ -90,7 +90,7 @@ pub fn bench(study: &Study, stage: usize, repeat: usize) -> Result<Bench> {
     let probes: Vec<Item> = inputs.probes.iter().map(Item::from).collect();
     let (work, swept) = (Work::of(&items), Work::of(&probes));
 
-    let mut gradients = Gradients::new(&model);
+    let mut gradients = Gradients::new(&model)?;
     let mut optimizer = Optimizer::new(stage.optimizer, &gradients.parameters)?;
     let folder = tempfile::tempdir()?;
     let mut rows = JsonlWriter::create(&folder.path().join("rows.jsonl"))?;
@@ -107,7 +107,7 @@ pub fn bench(study: &Study, stage: usize, repeat: usize) -> Result<Bench> {
         tokens = clock.time(TOKENISE, || tokenise(study, &inputs))?;
         clock.time(BODY, || model.hidden(&packed.ids, &packed.layout))?;
         let pass = clock.time(FORWARD, || Pass::new(&model, &loss, &batch, whole, &mut Means::default()))?;
-        gradients.values.clear();
+        gradients.restart();
         clock.time(BACKWARD, || gradients.backward(&pass.through(|_| true)?))?;
         clock.time(OPTIMISER, || {
             let norm = gradients.norm()?;

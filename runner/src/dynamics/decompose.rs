@@ -10,6 +10,7 @@ use crate::record::{Cause, Cost, Decomposition, MapToken, Response, Scale, Step,
 use crate::score::Item;
 use crate::statistics;
 use crate::train::{self, Example, Loss, Update, UpdateToken};
+use crate::value::sum_of_squares;
 use anyhow::Result;
 use ldyn_core::diagnostics::{TokenStats, a_norm, gap_norm};
 use std::time::Instant;
@@ -168,7 +169,7 @@ fn describe(
         }
     }
     let length = |part: &Direction| -> Result<f64> {
-        part.values().try_fold(0.0, |sum, t| Ok(sum + train::sum_of_squares(t)?)).map(f64::sqrt)
+        part.values().try_fold(0.0, |sum, t| Ok(sum + sum_of_squares(t)?)).map(f64::sqrt)
     };
     let m = &update.means;
     Ok(Step {

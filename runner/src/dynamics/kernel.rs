@@ -37,7 +37,7 @@ pub fn influence(
 ) -> Result<Vec<Influence>> {
     let whole = [1, predicted_tokens(&[example])];
     let pass = Pass::new(model, loss, &[example], whole, &mut Means::default())?;
-    let mut gradients = Gradients::new(model);
+    let mut gradients = Gradients::new(model)?;
     gradients.backward(&pass.through(|_| true)?)?;
     let descent = gradients.direction(-1.0)?;
     let stats = score::token_stats(model, &pass.packed)?;
@@ -146,7 +146,7 @@ fn pullback(model: &Model, packed: &Packed, v: &Tensor) -> Result<Direction> {
     let hidden = model.hidden(&packed.ids, &packed.layout)?;
     let picked = Tensor::new(packed.rows.as_slice(), model.device())?;
     let logits = Value::rows(&hidden, &picked)?.linear(&model.head()?, None)?;
-    let mut gradients = Gradients::new(model);
+    let mut gradients = Gradients::new(model)?;
     gradients.backward(&(&logits * v.to_dtype(logits.dtype())?)?.sum_all()?)?;
     gradients.direction(1.0)
 }

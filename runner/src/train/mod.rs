@@ -15,7 +15,7 @@ pub use order::{Cadence, order, stage_order};
 pub use peak::{Best, Standing};
 pub use reference::{add_reference, hash, reference_log_probs};
 pub use schedule::learning_rate;
-pub use step::{Example, Gradients, Loss, Means, Pass, accumulate, predicted_tokens, sum_of_squares};
+pub use step::{Example, Gradients, Loss, Means, Pass, accumulate, predicted_tokens};
 pub use update::{Update, UpdateToken, displacement, move_along, sum, targets};
 
 use crate::config::Stage;
@@ -159,7 +159,7 @@ pub fn train_from(
     }
     let per_step = stage.examples_per_step();
     let steps = stage.steps(order.len());
-    let mut gradients = Gradients::new(model);
+    let mut gradients = Gradients::new(model)?;
     let mut when = When { stage: stage.name.clone(), step: 0, examples_seen: 0 };
     let (mut course, mut optimizer) = match place {
         Some((course, optimizer)) => {
@@ -190,7 +190,7 @@ pub fn train_from(
         let started = Instant::now();
         let batch: Vec<&Example> = chunk.iter().map(|&i| &examples[i]).collect();
         let context = || format!("stage `{}`, step {}", stage.name, course.step + 1);
-        gradients.values.clear();
+        gradients.restart();
         let anchored = course.anchor.map_or(*loss, |anchor| loss.anchored(anchor));
         let means =
             accumulate(model, &anchored, &batch, stage.batch_size, &mut gradients).with_context(context)?;

@@ -1,6 +1,7 @@
 //! The gradient that trains is that of the loss, for losses of every shape.
 
-use super::{Example, Gradients, Loss, Means, Update, accumulate, reference_log_probs, sum_of_squares};
+use super::{Example, Gradients, Loss, Means, Update, accumulate, reference_log_probs};
+use crate::value::sum_of_squares;
 use crate::config::{self, Stage};
 use crate::model::{Direction, Model, ModelConfig};
 use crate::record::Cause;
@@ -55,7 +56,7 @@ fn examples(stage: &Stage) -> Vec<Example> {
 
 /// Means and gradients of all examples, in passes of two.
 fn step(model: &Model, stage: &Stage, examples: &[Example]) -> (Means, Gradients) {
-    let mut gradients = Gradients::new(model);
+    let mut gradients = Gradients::new(model).unwrap();
     let loss = Loss::Preference(stage.preference().unwrap());
     let batch: Vec<&Example> = examples.iter().collect();
     let means = accumulate(model, &loss, &batch, 2, &mut gradients).unwrap();

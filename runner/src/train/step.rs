@@ -8,7 +8,8 @@ use crate::model::{Direction, Model};
 use crate::objective::Preference;
 use crate::record::Fault;
 use crate::score::{self, Item, NotFinite, Packed};
-use anyhow::{Context, Result};
+use crate::value::{backward_into, sum_of_squares};
+use anyhow::{Result, bail};
 use candle_core::{DType, Tensor, Var};
 use ldyn_core::diagnostics::TokenStats;
 use ldyn_core::loss::PairLogps;
@@ -119,20 +120,32 @@ pub struct Means {
     pub tokens: usize,
 }
 
-/// Gradients by parameter, in the model's order.
+/// Gradients by parameter, in the model's order: sums over backward passes, in buffers that stay.
 pub struct Gradients {
     names: Vec<String>,
     /// The parameters themselves.
     pub parameters: Vec<Var>,
-    /// Their gradients; empty before the first backward pass.
+    /// Their gradients; 0 before the first backward pass.
     pub values: Vec<Tensor>,
+    /// Whether the values count; else the next pass replaces them.
+    begun: bool,
 }
 
 impl Gradients {
     /// None yet, for every parameter of the model.
-    pub fn new(model: &Model) -> Self {
-        let (names, parameters) = model.parameters().map(|(n, v)| (n.to_owned(), v.clone())).unzip();
-        Self { names, parameters, values: Vec::new() }
+    ///
+    /// # Errors
+    /// Out of device memory.
+    pub fn new(model: &Model) -> Result<Self> {
+        let (names, parameters): (_, Vec<Var>) =
+            model.parameters().map(|(n, v)| (n.to_owned(), v.clone())).unzip();
+        let values = parameters.iter().map(|p| p.zeros_like()).collect::<candle_core::Result<_>>()?;
+        Ok(Self { names, parameters, values, begun: false })
+    }
+
+    /// Begins a new sum: the next backward pass takes the place of what is there.
+    pub fn restart(&mut self) {
+        self.begun = false;
     }
 
     /// Adds the gradient of a scalar.
@@ -140,29 +153,23 @@ impl Gradients {
     /// # Errors
     /// A parameter that no gradient reaches, by name.
     pub fn backward(&mut self, scalar: &Tensor) -> Result<()> {
-        let mut store = scalar.backward()?;
-        let mut fresh = Vec::with_capacity(self.parameters.len());
-        for (name, parameter) in self.names.iter().zip(&self.parameters) {
-            let gradient = store
-                .remove(parameter)
-                .with_context(|| format!("no gradient reached `{name}`: an operation lacks its backward"))?;
-            fresh.push(gradient);
+        let reached = backward_into(scalar, &self.parameters, &mut self.values, self.begun)?;
+        self.begun = true;
+        if let Some(missed) = reached.iter().position(|reached| !reached) {
+            bail!("no gradient reached `{}`: an operation lacks its backward", self.names[missed])
         }
-        self.add(fresh)
+        Ok(())
     }
 
-    /// Adds gradients in the order of the parameters.
+    /// Adds the gradients of another sum over the same parameters.
     ///
     /// # Errors
     /// Shapes that differ.
-    pub fn add(&mut self, gradients: Vec<Tensor>) -> Result<()> {
-        if self.values.is_empty() {
-            self.values = gradients;
-            return Ok(());
+    pub fn add(&mut self, other: &Self) -> Result<()> {
+        for (sum, g) in self.values.iter_mut().zip(&other.values) {
+            *sum = if self.begun { (&*sum + g)? } else { g.copy()? };
         }
-        for (sum, g) in self.values.iter_mut().zip(gradients) {
-            *sum = (&*sum + g)?;
-        }
+        self.begun = true;
         Ok(())
     }
 
@@ -189,26 +196,6 @@ impl Gradients {
         }
         Ok(total.sqrt())
     }
-}
-
-/// Σ t² in f64.
-///
-/// # Errors
-/// A failed operation.
-pub fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
-    // Row by row: a partial sum in f32 covers one row only.
-    let rows = tensor.sqr()?.flatten_all()?;
-    let n = rows.elem_count();
-    let width = 1 << 12;
-    let whole = n / width * width;
-    let mut total = 0.0;
-    for (start, len, shape) in [(0, whole, (whole / width, width)), (whole, n - whole, (1, n - whole))] {
-        if len > 0 {
-            let sums = rows.narrow(0, start, len)?.reshape(shape)?.sum(1)?;
-            total += sums.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
-        }
-    }
-    Ok(total)
 }
 
 /// One forward pass with what the loss makes of it: L changes by Σ coefficients · Δ log π(target).

@@ -47,8 +47,10 @@ impl Update {
         let whole = [examples.len(), predicted_tokens(examples)];
         let mut means = Means::default();
         let most = examples.iter().map(|e| e.responses.len()).max().unwrap_or(0);
-        let mut causes: Vec<(Cause, Gradients)> =
-            RESPONSES.into_iter().take(most).map(|cause| (cause, Gradients::new(model))).collect();
+        let mut causes = Vec::with_capacity(most);
+        for cause in RESPONSES.into_iter().take(most) {
+            causes.push((cause, Gradients::new(model)?));
+        }
         for examples in examples.chunks(stage.batch_size) {
             let pass = Pass::new(model, loss, examples, whole, &mut means)?;
             let cause: Vec<Cause> = targets(&pass, examples).map(|t| RESPONSES[t.response]).collect();
@@ -56,9 +58,9 @@ impl Update {
                 gradients.backward(&pass.through(|t| cause[t] == *c)?)?;
             }
         }
-        let mut total = Gradients::new(model);
+        let mut total = Gradients::new(model)?;
         for (_, gradients) in &causes {
-            total.add(gradients.values.clone())?;
+            total.add(gradients)?;
         }
         let grad_norm = total.norm()?;
         let learning_rate = learning_rate(stage, step, steps);
@@ -108,10 +110,11 @@ impl Update {
         mut each: impl FnMut(UpdateToken, Direction) -> Result<()>,
     ) -> Result<()> {
         let whole = [examples.len(), predicted_tokens(examples)];
+        let mut gradients = Gradients::new(model)?;
         for (chunk, examples) in examples.chunks(self.batch_size).enumerate() {
             let pass = Pass::new(model, loss, examples, whole, &mut Means::default())?;
             for (target, token) in targets(&pass, examples).enumerate() {
-                let mut gradients = Gradients::new(model);
+                gradients.restart();
                 gradients.backward(&pass.through(|t| t == target)?)?;
                 let tensors = descend(&self.linear, &gradients.values)?;
                 let direction = model.parameters().map(|(name, _)| name.to_owned()).zip(tensors).collect();

@@ -20,6 +20,9 @@ pub(super) trait Elem: Erfc {
 
     /// The numbers of a storage of this type, given up.
     fn into_vec(storage: CpuStorage) -> Option<Vec<Self>>;
+
+    /// self·a + b, rounded once: fast where the machine has an instruction for it, slow elsewhere.
+    fn mul_add(self, a: Self, b: Self) -> Self;
 }
 
 macro_rules! elem {
@@ -39,6 +42,11 @@ macro_rules! elem {
 
             fn into_vec(storage: CpuStorage) -> Option<Vec<Self>> {
                 if let CpuStorage::$variant(data) = storage { Some(data) } else { None }
+            }
+
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                $t::mul_add(self, a, b)
             }
         }
     };
@@ -117,12 +125,34 @@ pub(super) const LANES: usize = 16;
 /// machine has. Everything hot inside must be inlined into `f`.
 #[inline(always)]
 pub(crate) fn simd<R>(f: impl FnOnce() -> R) -> R {
+    simd_on(
+        #[inline(always)]
+        |_| f(),
+    )
+}
+
+/// What the chosen instruction set can do: constants in the code that is compiled for it.
+#[derive(Clone, Copy)]
+pub(super) struct Machine {
+    /// Whether it multiplies and adds in one instruction.
+    pub fused: bool,
+    /// Bytes of a register.
+    pub register: usize,
+}
+
+/// [`simd`] for code that depends on the instruction set.
+#[inline(always)]
+pub(super) fn simd_on<R>(f: impl FnOnce(Machine) -> R) -> R {
     struct Run<F>(F);
-    impl<R, F: FnOnce() -> R> pulp::WithSimd for Run<F> {
+    impl<R, F: FnOnce(Machine) -> R> pulp::WithSimd for Run<F> {
         type Output = R;
         #[inline(always)]
         fn with_simd<S: pulp::Simd>(self, simd: S) -> R {
-            simd.vectorize(self.0)
+            let machine = Machine { fused: !S::IS_SCALAR, register: size_of::<S::f32s>() };
+            simd.vectorize(
+                #[inline(always)]
+                || (self.0)(machine),
+            )
         }
     }
     pulp::Arch::new().dispatch(Run(f))

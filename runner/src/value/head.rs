@@ -3,7 +3,7 @@
 //! The backward of log π(y) by the logits is −(π − e_y): the residual that `ldyn-core` defines.
 
 use super::cpu::{Elem, by_type, simd, tensor, view, with};
-use super::linear::times_transposed;
+use super::linear::{times, times_transposed, weight_gradient};
 use super::tangent;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
@@ -12,23 +12,27 @@ use ldyn_core::diagnostics::{TokenStats, residual_into, token_stats};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
 
-/// Rows of logits in memory at a time when nothing is kept.
+/// Rows of logits in memory at a time, at the least.
 const ROWS: usize = 64;
+
+/// Logits of this size in bytes are in memory at a time when nothing is kept: enough rows for a product that does not
+/// spend its time on reordering the head.
+const CHUNK_BYTES: usize = 64 << 20;
 
 /// Logits up to this size in bytes are kept for the backward, which then need not multiply by
 /// the head again (measured: a training step a fifth faster). Beyond it the backward computes
 /// them again in chunks of this size.
 const KEPT_BYTES: usize = 256 << 20;
 
-/// Rows of logits that fit into `kept_bytes`, but [`ROWS`] in any case.
-fn rows_kept(kept_bytes: usize, vocabulary: usize, number: usize) -> usize {
-    (kept_bytes / (vocabulary * number).max(1)).max(ROWS)
+/// Rows of logits that fit into so many bytes, but [`ROWS`] in any case.
+fn rows_within(bytes: usize, vocabulary: usize, number: usize) -> usize {
+    (bytes / (vocabulary * number).max(1)).max(ROWS)
 }
 
 /// The most bytes of logits that are in memory at once while `targets` rows go forward and back, with numbers of
 /// `number` bytes.
 pub fn logits_bytes(targets: usize, vocabulary: usize, number: usize) -> usize {
-    targets.min(rows_kept(KEPT_BYTES, vocabulary, number)) * vocabulary * number
+    targets.min(rows_within(KEPT_BYTES, vocabulary, number)) * vocabulary * number
 }
 
 /// log π(target) of each row `[M]`, with a backward, and the rows' statistics.
@@ -61,10 +65,11 @@ pub(super) fn log_probs_along(
     let (h, head) = (h.contiguous()?, head.contiguous()?);
     let directions = dh.len().max(dhead.len());
     let (mut logp, mut along) = (Vec::new(), vec![Vec::new(); directions]);
-    for (chunk, targets) in targets.chunks(ROWS).enumerate() {
-        let narrow = |x: &Tensor| x.narrow(0, chunk * ROWS, targets.len());
+    let rows_at_once = rows_within(CHUNK_BYTES, head.dim(0)?, h.dtype().size_in_bytes());
+    for (chunk, targets) in targets.chunks(rows_at_once).enumerate() {
+        let narrow = |x: &Tensor| x.narrow(0, chunk * rows_at_once, targets.len());
         let rows = narrow(&h)?;
-        let op = Head { targets: targets.to_vec(), keep: true, kept_bytes: 0, saved: Arc::default() };
+        let op = Head { targets: targets.to_vec(), keep: true, kept_bytes: CHUNK_BYTES, saved: Arc::default() };
         logp.push(rows.apply_op2_no_bwd(&head, &op)?);
         let residual = by_type!(h, T => op.ascent::<T>(head.dim(0)?)?);
         let by_rows = if dh.iter().any(Option::is_some) { Some(residual.matmul(&head)?) } else { None };
@@ -122,16 +127,14 @@ fn undefined<T: Real>() -> TokenStats<T> {
 }
 
 impl Head {
-    fn forward<T: Elem>(&self, h: &CpuStorage, hl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<Vec<T>> {
-        let (vocabulary, d) = wl.shape().dims2()?;
+    fn forward<T: Elem>(&self, h: &[T], w: &[T], [vocabulary, d]: [usize; 2]) -> Result<Vec<T>> {
         let m = self.targets.len();
-        let keep = self.keep && m <= rows_kept(self.kept_bytes, vocabulary, size_of::<T>());
-        let rows = if keep { m } else { ROWS };
+        let keep = self.keep && m <= rows_within(self.kept_bytes, vocabulary, size_of::<T>());
+        let rows = if keep { m } else { rows_within(CHUNK_BYTES, vocabulary, size_of::<T>()) };
         let mut stats = Vec::with_capacity(m);
-        let mut kept = None;
-        for (chunk, targets) in self.targets.chunks(rows).enumerate() {
-            let from = hl.start_offset() + chunk * rows * d;
-            let logits = times_transposed::<T>(h, from, targets.len(), w, wl)?;
+        let mut logits = spare::<T>();
+        for (h, targets) in h.chunks(rows * d).zip(self.targets.chunks(rows)) {
+            times_transposed::<T>(&mut logits, h, w, d)?;
             let chunk: std::result::Result<Vec<_>, ldyn_core::Error> = logits
                 .par_chunks(vocabulary)
                 .zip(targets)
@@ -146,11 +149,14 @@ impl Head {
                 })
                 .collect();
             stats.extend(chunk.map_err(Error::wrap)?);
-            kept = keep.then(|| T::storage(logits));
         }
         let logp = stats.iter().map(|s| s.logp).collect();
         let mut saved = lock(&self.saved);
-        saved.logits = kept;
+        if keep {
+            saved.logits = Some(T::storage(logits));
+        } else {
+            put_back(logits);
+        }
         saved.stats = stats.into_iter().map(TokenStats::to_f64).collect();
         Ok(logp)
     }
@@ -198,38 +204,55 @@ impl Head {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (vocabulary, d) = w.dims2()?;
         let m = self.targets.len();
-        let mut kept = lock(&self.saved).logits.take();
-        let rows = if kept.is_some() { m } else { rows_kept(self.kept_bytes, vocabulary, size_of::<T>()) };
-        let (h_, w_) = (h.detach(), w.detach());
-        let mut dh = Vec::new();
-        let mut dw: Option<Tensor> = None;
-        for first in (0..m).step_by(rows) {
-            let n = rows.min(m - first);
-            let mut g = match kept.take().and_then(T::into_vec) {
-                Some(logits) => logits,
-                None => {
-                    let ((h, hl), (w, wl)) = (h_.storage_and_layout(), w_.storage_and_layout());
-                    let (candle_core::Storage::Cpu(h), candle_core::Storage::Cpu(w)) = (&*h, &*w) else {
-                        candle_core::bail!("tensors on the CPU expected")
-                    };
-                    times_transposed::<T>(h, hl.start_offset() + first * d, n, w, wl)?
+        let mut kept = lock(&self.saved).logits.take().and_then(T::into_vec);
+        let rows =
+            if kept.is_some() { m } else { rows_within(self.kept_bytes, vocabulary, size_of::<T>()) };
+        let (moves, turns) = (h.track_op(), w.track_op());
+        let (mut dh, mut dw) = (Vec::new(), None);
+        with::<T, _>(h, |h| {
+            with::<T, _>(w, |w_| {
+                for (chunk, h) in h.chunks(rows * d).enumerate() {
+                    let mut g = kept.take().map_or_else(
+                        || {
+                            let mut logits = spare();
+                            times_transposed(&mut logits, h, w_, d).map(|()| logits)
+                        },
+                        Ok,
+                    )?;
+                    self.residuals(&mut g, chunk * rows, vocabulary, grad)?;
+                    if moves {
+                        dh.append(&mut times(&g, w_, d)?);
+                    }
+                    if turns {
+                        let part = weight_gradient(w, &g, h)?;
+                        dw = match (dw.take(), part) {
+                            (Some(dw), Some(part)) => Some((dw + part)?),
+                            (dw, part) => dw.or(part),
+                        };
+                    }
+                    put_back(g);
                 }
-            };
-            self.residuals(&mut g, first, vocabulary, grad)?;
-            let g = tensor(g, (n, vocabulary));
-            if h.track_op() {
-                dh.push(g.matmul(&w_)?);
-            }
-            if w.track_op() {
-                let part = g.t()?.matmul(&h_.narrow(0, first, n)?)?;
-                dw = Some(match dw {
-                    Some(dw) => (dw + part)?,
-                    None => part,
-                });
-            }
-        }
-        let dh = if dh.is_empty() { None } else { Some(Tensor::cat(&dh, 0)?) };
-        Ok((dh, dw))
+                Ok(())
+            })
+        })?;
+        Ok((moves.then(|| tensor(dh, (m, d))), dw))
+    }
+}
+
+/// The largest block of logits that was given back: the next one needs no new memory.
+static SPARE: Mutex<Option<CpuStorage>> = Mutex::new(None);
+
+/// Memory for logits, with numbers that mean nothing.
+fn spare<T: Elem>() -> Vec<T> {
+    let spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    spare.and_then(T::into_vec).unwrap_or_default()
+}
+
+fn put_back<T: Elem>(logits: Vec<T>) {
+    let mut spare = SPARE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let there = spare.as_mut().and_then(T::vec).map_or(0, |data| data.capacity());
+    if logits.capacity() > there {
+        *spare = Some(T::storage(logits));
     }
 }
 
@@ -245,9 +268,10 @@ impl CustomOp2 for Head {
         w: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let (vocabulary, d) = wl.shape().dims2()?;
         by_type!(h, T => {
-            view::<T>(h, hl)?;
-            Ok((T::storage(self.forward::<T>(h, hl, w, wl)?), self.targets.len().into()))
+            let logp = self.forward::<T>(view(h, hl)?, view(w, wl)?, [vocabulary, d])?;
+            Ok((T::storage(logp), self.targets.len().into()))
         })
     }
 

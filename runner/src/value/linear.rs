@@ -1,12 +1,8 @@
-//! `x · weightᵀ + bias`, and the one matrix product of the fused operations.
-//!
-//! A row of a product must not depend, bit for bit, on the rows beside it: cached reference
-//! log-probabilities are compared with those of the policy. Each element is a sum over k in a
-//! fixed order, but the `gemm` crate has other orders for products of one row, of few elements
-//! (256) and of small matrices (64 × 64). So rows of zeros are added until a product is past
-//! these sizes whatever the number of rows; see [`least_rows`].
+//! `x · weightᵀ + bias`.
 
 use super::cpu::{Elem, by_type, simd, sum_rows, tensor, view, with};
+use super::product::{Mat, least_rows, product};
+use super::sink;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -22,47 +18,52 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     }
 }
 
-/// The least number of rows of a product with `columns` columns for which `gemm` sums in the
-/// order of large products.
-fn least_rows(columns: usize) -> usize {
-    match columns {
-        0..4 => 257,
-        4..=64 => 65,
-        _ => 4,
-    }
+/// `x · weightᵀ` for n rows x of k numbers and weight `[o, k]`, into `out`, which grows as it needs to: n·o numbers.
+pub(super) fn times_transposed<T: Elem>(out: &mut Vec<T>, x: &[T], weight: &[T], k: usize) -> Result<()> {
+    let (n, o) = (x.len() / k.max(1), weight.len() / k.max(1));
+    let rows = n.max(least_rows(o));
+    // What is there already is written over, whatever it is.
+    out.resize(rows * o, T::ZERO);
+    let padded = (rows > n).then(|| [x, &vec![T::ZERO; (rows - n) * k]].concat());
+    let x = padded.as_deref().unwrap_or(x);
+    product(out, [rows, o, k], Mat::rows(x, k), Mat::rows(weight, k).t(), false)?;
+    out.truncate(n * o);
+    Ok(())
 }
 
-/// `x · weightᵀ` for contiguous rows x `[n, k]` from element `from` on and weight `[o, k]`: n·o numbers.
-pub(super) fn times_transposed<T: Elem>(
-    x: &CpuStorage,
-    from: usize,
-    n: usize,
-    weight: &CpuStorage,
-    wl: &Layout,
-) -> Result<Vec<T>> {
-    let (o, k) = wl.shape().dims2()?;
-    let rows = n.max(least_rows(o));
-    let padded = if rows > n {
-        let mut rest = vec![T::ZERO; rows * k];
-        let layout = Layout::contiguous_with_offset((n, k), from);
-        rest[..n * k].copy_from_slice(view(x, &layout)?);
-        Some(T::storage(rest))
-    } else {
-        None
-    };
-    let (x, from) = padded.as_ref().map_or((x, from), |padded| (padded, 0));
-    let layout = Layout::contiguous_with_offset((rows, k), from);
-    let product = x.matmul(weight, (1, rows, o, k), &layout, &wl.transpose(0, 1)?)?;
-    let Some(mut out) = T::into_vec(product) else {
-        candle_core::bail!("the product changed its number type")
-    };
-    out.truncate(n * o);
+/// g · weight for g `[n, o]` and weight `[o, k]`: `[n, k]`.
+pub(super) fn times<T: Elem>(g: &[T], weight: &[T], k: usize) -> Result<Vec<T>> {
+    let o = weight.len() / k.max(1);
+    let n = g.len() / o.max(1);
+    let mut out = vec![T::ZERO; n * k];
+    product(&mut out, [n, k, o], Mat::rows(g, o), Mat::rows(weight, k), false)?;
     Ok(out)
 }
 
-fn forward(x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
-    let (n, o) = (xl.dims()[0], wl.dims()[0]);
-    by_type!(x, T => Ok((T::storage(times_transposed::<T>(x, xl.start_offset(), n, w, wl)?), (n, o).into())))
+/// The gradient gᵀ·x by a weight `[o, k]`, for rows g `[n, o]` and x `[n, k]`: straight into the buffer that keeps
+/// it, if there is one.
+pub(super) fn weight_gradient<T: Elem>(weight: &Tensor, g: &[T], x: &[T]) -> Result<Option<Tensor>> {
+    let (o, k) = weight.dims2()?;
+    let n = x.len() / k.max(1);
+    let fill = |out: &mut [T], add| product(out, [o, k, n], Mat::rows(g, o).t(), Mat::rows(x, k), add);
+    if sink::write(weight, fill)? {
+        return Ok(None);
+    }
+    let mut out = vec![T::ZERO; o * k];
+    fill(&mut out, false)?;
+    Ok(Some(tensor(out, (o, k))))
+}
+
+fn forward<T: Elem>(
+    x: &CpuStorage,
+    xl: &Layout,
+    w: &CpuStorage,
+    wl: &Layout,
+) -> Result<(Vec<T>, (usize, usize))> {
+    let (o, k) = wl.shape().dims2()?;
+    let mut out = Vec::new();
+    times_transposed::<T>(&mut out, view(x, xl)?, view(w, wl)?, k)?;
+    Ok((out, (xl.dims()[0], o)))
 }
 
 impl CustomOp2 for Linear {
@@ -77,7 +78,10 @@ impl CustomOp2 for Linear {
         w: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        forward(x, xl, w, wl)
+        by_type!(x, T => {
+            let (out, shape) = forward::<T>(x, xl, w, wl)?;
+            Ok((T::storage(out), shape.into()))
+        })
     }
 
     fn bwd(
@@ -87,9 +91,13 @@ impl CustomOp2 for Linear {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dx = x.track_op().then(|| grad.matmul(&w.detach())).transpose()?;
-        let dw = w.track_op().then(|| grad.t()?.matmul(&x.detach())).transpose()?;
-        Ok((dx, dw))
+        by_type!(x, T => with::<T, _>(grad, |g| {
+            let dx = x.track_op().then(|| {
+                with::<T, _>(w, |w| Ok(tensor(times(g, w, x.dim(1)?)?, x.shape())))
+            });
+            let dw = if w.track_op() { with::<T, _>(x, |x| weight_gradient(w, g, x))? } else { None };
+            Ok((dx.transpose()?, dw))
+        }))
     }
 }
 
@@ -107,17 +115,15 @@ impl CustomOp3 for Linear {
         b: &CpuStorage,
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (out, shape) = forward(x, xl, w, wl)?;
         by_type!(x, T => {
-            let (Some(mut out), bias) = (T::into_vec(out), view::<T>(b, bl)?) else {
-                candle_core::bail!("the product changed its number type")
-            };
+            let (mut out, shape) = forward::<T>(x, xl, w, wl)?;
+            let bias = view::<T>(b, bl)?;
             if !bias.is_empty() {
                 out.par_chunks_mut(bias.len()).with_min_len(16).for_each(|row| {
                     row.iter_mut().zip(bias).for_each(|(y, b)| *y += *b);
                 });
             }
-            Ok((T::storage(out), shape))
+            Ok((T::storage(out), shape.into()))
         })
     }
 

@@ -16,8 +16,12 @@ mod head;
 mod layout;
 mod linear;
 mod norm;
+mod product;
 mod rotary;
+mod rows;
 mod selftest;
+mod sink;
+mod squares;
 mod tangent;
 mod tensor;
 #[cfg(test)]
@@ -32,6 +36,8 @@ pub use dual::Dual;
 pub use head::logits_bytes;
 pub use layout::{Layout, Span};
 pub use selftest::{OpReport, self_test, self_test_on};
+pub(crate) use sink::backward_into;
+pub(crate) use squares::sum_of_squares;
 
 use anyhow::Result;
 use candle_core::Tensor;

@@ -3,7 +3,7 @@
 use super::cpu::fused;
 use super::{
     Activation, Attention, Layout, Value, activation, attention as fused_attention, check, composed, head,
-    linear, norm,
+    linear, norm, rows,
 };
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
@@ -20,6 +20,9 @@ impl Value for Tensor {
 
     fn rows(&self, ids: &Tensor) -> Result<Self> {
         check::rows(self, ids)?;
+        if fused(&[self]) {
+            return Ok(rows::rows(self, ids)?);
+        }
         Ok(self.contiguous()?.index_select(ids, 0)?)
     }
 

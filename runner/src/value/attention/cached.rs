@@ -2,9 +2,10 @@
 
 use super::family::{BLOCK, Block, Heads, columns};
 use super::kernel::softmax;
-use super::tile::{Mat, product};
+use super::tile::product;
 use crate::value::cache::Past;
 use crate::value::cpu::{Elem, LANES, by_type, tensor, with};
+use crate::value::product::Mat;
 use crate::value::rotary::Rotary;
 use crate::value::{Attention, Layout, Span};
 use candle_core::{CpuStorage, Result, Tensor, bail};

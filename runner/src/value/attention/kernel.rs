@@ -1,8 +1,9 @@
 //! Forward, backward and tangent of one query head over one family.
 
 use super::family::{BLOCK, Block, Family};
-use super::tile::{Mat, product, transposed};
+use super::tile::{product, transposed};
 use crate::value::cpu::{Elem, LANES, maximum, simd, sum};
+use crate::value::product::Mat;
 
 /// Products of `[rows, head_dim]` matrices over the columns that a block sees: those of the
 /// parent, then its own.

@@ -1,0 +1,237 @@
+//! The one large matrix product of the fused operations: the `gemm` crate's on pieces of the result, which threads
+//! share. Nothing but the wrapper of one piece touches raw pointers.
+//!
+//! A row of a product must not depend, bit for bit, on the rows beside it: cached reference log-probabilities are
+//! compared with those of the policy. Each element is a sum over k in an order that k alone decides, but `gemm` has
+//! other orders for products of one row, of few elements (256) and of small matrices (64 × 64). [`least_rows`] and
+//! the size of the pieces keep away from these, so that neither rows nor threads decide a bit.
+
+use super::cpu::Elem;
+use candle_core::{Result, bail};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// A matrix inside a slice: element (i, j) lies at `i·row + j·col`.
+#[derive(Clone, Copy)]
+pub(super) struct Mat<'a, T> {
+    pub data: &'a [T],
+    pub row: usize,
+    pub col: usize,
+}
+
+impl<'a, T> Mat<'a, T> {
+    /// Row after row of `columns` elements.
+    pub(super) fn rows(data: &'a [T], columns: usize) -> Self {
+        Self { data, row: columns, col: 1 }
+    }
+
+    /// Rows and columns exchanged.
+    pub(super) fn t(self) -> Self {
+        Self { data: self.data, row: self.col, col: self.row }
+    }
+
+    /// The rows from `row` and columns from `column` on.
+    fn from(self, row: usize, column: usize) -> Self {
+        Self { data: &self.data[row * self.row + column * self.col..], ..self }
+    }
+
+    fn holds(self, rows: usize, columns: usize) -> bool {
+        rows * columns == 0 || (rows - 1) * self.row + (columns - 1) * self.col < self.data.len()
+    }
+}
+
+/// Rows or columns of a piece, at the least.
+const LEAST: usize = 128;
+
+/// From four times this many terms on, sums are made in parts of this length, each a task of its own.
+const TERMS: usize = 4096;
+
+/// The least number of rows of a product with `columns` columns for which `gemm` sums in the
+/// order of large products.
+pub(super) fn least_rows(columns: usize) -> usize {
+    match columns {
+        0..4 => 257,
+        4..=64 => 65,
+        _ => 4,
+    }
+}
+
+/// c = a·b, or c += a·b with `add`, by all threads: `[m, k]·[k, n]`; c row after row.
+///
+/// # Errors
+/// Slices that are too short for the sizes.
+pub(super) fn product<T: Elem>(
+    c: &mut [T],
+    [m, n, k]: [usize; 3],
+    a: Mat<T>,
+    b: Mat<T>,
+    add: bool,
+) -> Result<()> {
+    if c.len() != m * n || !a.holds(m, k) || !b.holds(k, n) {
+        bail!("a product of {m} × {k} and {k} × {n} elements in slices that are too short")
+    }
+    if k >= 4 * TERMS {
+        return in_parts(c, [m, n, k], a, b, add);
+    }
+    let threads = rayon::current_num_threads();
+    let pieces = |extent: usize| if threads == 1 { 1 } else { (extent / LEAST).clamp(1, 4 * threads) };
+    let (by_rows, by_columns) = if n > m { (1, pieces(n)) } else { (pieces(m), 1) };
+    let c = Pointer(c.as_mut_ptr());
+    (0..by_rows * by_columns).into_par_iter().for_each(|piece| {
+        let rows = share(m, by_rows, piece / by_columns);
+        let columns = share(n, by_columns, piece % by_columns);
+        let (a, b) = (a.from(rows.start, 0), b.from(0, columns.start));
+        one_piece(c, n, [rows, columns], k, [a, b], add);
+    });
+    Ok(())
+}
+
+/// The `i`-th of `parts` even parts of `0..n`.
+fn share(n: usize, parts: usize, i: usize) -> Range<usize> {
+    n * i / parts..n * (i + 1) / parts
+}
+
+/// A product with a long sum: parts of the sum beside each other, then added in order.
+fn in_parts<T: Elem>(
+    c: &mut [T],
+    [m, n, k]: [usize; 3],
+    a: Mat<T>,
+    b: Mat<T>,
+    add: bool,
+) -> Result<()> {
+    let starts: Vec<usize> = (0..k).step_by(TERMS).collect();
+    let part = |start: usize| {
+        let mut part = vec![T::ZERO; m * n];
+        let pointer = Pointer(part.as_mut_ptr());
+        let terms = TERMS.min(k - start);
+        one_piece(pointer, n, [0..m, 0..n], terms, [a.from(0, start), b.from(start, 0)], false);
+        part
+    };
+    if !add {
+        c.fill(T::ZERO);
+    }
+    // As many at a time as there are threads: memory for all of them is not needed.
+    for some in starts.chunks(rayon::current_num_threads()) {
+        let parts: Vec<Vec<T>> = some.par_iter().map(|start| part(*start)).collect();
+        for part in parts {
+            c.iter_mut().zip(part).for_each(|(c, x)| *c += x);
+        }
+    }
+    Ok(())
+}
+
+/// Where a product is written; its pieces do not overlap.
+#[derive(Clone, Copy)]
+struct Pointer<T>(*mut T);
+
+#[allow(unsafe_code)]
+// SAFETY: only `one_piece` reads the pointer, in pieces that do not overlap.
+unsafe impl<T: Send> Send for Pointer<T> {}
+#[allow(unsafe_code)]
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Pointer<T> {}
+
+/// The `rows` and `columns` of c, whose rows lie `c_row` apart, from the same rows of a and columns of b.
+#[allow(unsafe_code)]
+fn one_piece<T: Elem>(
+    c: Pointer<T>,
+    c_row: usize,
+    [rows, columns]: [Range<usize>; 2],
+    k: usize,
+    [a, b]: [Mat<T>; 2],
+    add: bool,
+) {
+    let (m, n) = (rows.len(), columns.len());
+    assert!(a.holds(m, k) && b.holds(k, n), "a piece of a product outside its matrices");
+    // SAFETY: `gemm` reads a[0..m, 0..k] and b[0..k, 0..n], which the line above has checked, and reads and writes c
+    // in these rows and columns alone: callers hold c as a whole, of c_row columns, and no two pieces share an element.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.0.add(rows.start * c_row + columns.start),
+            1,
+            c_row as isize,
+            add,
+            a.data.as_ptr(),
+            a.col as isize,
+            a.row as isize,
+            b.data.as_ptr(),
+            b.col as isize,
+            b.row as isize,
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draw(n: usize, step: f64) -> Vec<f64> {
+        (0..n).map(|i| (i as f64 * step).sin()).collect()
+    }
+
+    fn plain(c: &mut [f64], [m, n, k]: [usize; 3], a: Mat<f64>, b: Mat<f64>) {
+        for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            let terms = (0..k).map(|p| a.data[i * a.row + p * a.col] * b.data[p * b.row + j * b.col]);
+            c[i * n + j] += terms.sum::<f64>();
+        }
+    }
+
+    #[test]
+    fn every_form_equals_the_sum_of_products() {
+        for [m, n, k] in [[1, 1, 1], [3, 5, 2], [300, 7, 30], [20, 700, 9], [290, 290, 11], [3, 4, 17_000]] {
+            let (a, b) = (draw(m * k, 0.7), draw(k * n, 1.3));
+            for (a_t, b_t, add) in [(false, false, false), (true, false, true), (false, true, true)] {
+                let a = if a_t { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
+                let b = if b_t { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
+                let mut found = draw(m * n, 0.1);
+                let mut expected = if add { found.clone() } else { vec![0.0; m * n] };
+                product(&mut found, [m, n, k], a, b, add).unwrap();
+                plain(&mut expected, [m, n, k], a, b);
+                for (x, y) in found.iter().zip(&expected) {
+                    assert!((x - y).abs() < 1e-11 * k as f64, "{m} × {n} × {k}: {x} for {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn slices_that_are_too_short_are_refused() {
+        let (a, b) = (draw(6, 0.7), draw(6, 1.3));
+        let mut c = vec![0.0; 4];
+        let mut try_with = |a: &[f64], b: &[f64]| {
+            product(&mut c, [2, 2, 3], Mat::rows(a, 3), Mat::rows(b, 2), false).is_ok()
+        };
+        assert!(try_with(&a, &b));
+        assert!(!try_with(&a[..5], &b) && !try_with(&a, &b[..5]));
+        assert!(product(&mut c[..3], [2, 2, 3], Mat::rows(&a, 3), Mat::rows(&b, 2), false).is_err());
+    }
+
+    #[test]
+    fn no_bit_depends_on_the_number_of_threads_or_rows() {
+        for [m, n, k] in [[700, 70, 600], [70, 3000, 130], [9, 11, 20_000]] {
+            let a: Vec<f32> = draw(m * k, 0.7).iter().map(|x| *x as f32).collect();
+            let b: Vec<f32> = draw(k * n, 1.3).iter().map(|x| *x as f32).collect();
+            let with = |threads: usize, rows: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut c = vec![0.0; rows * n];
+                pool.install(|| {
+                    product(&mut c, [rows, n, k], Mat::rows(&a[..rows * k], k), Mat::rows(&b, n), false).unwrap();
+                });
+                c
+            };
+            let one = with(1, m);
+            assert!(one == with(3, m), "{m} × {n} × {k}");
+            let fewer = m.min(least_rows(n).max(m / 2));
+            assert!(one[..fewer * n] == with(2, fewer), "{m} × {n} × {k} with {fewer} rows");
+        }
+    }
+}
