@@ -105,10 +105,10 @@ pub fn bench(study: &Study, stage: usize, repeat: usize) -> Result<Bench> {
             clock.times.iter_mut().for_each(Vec::clear);
         }
         tokens = clock.time(TOKENISE, || tokenise(study, &inputs))?;
-        clock.time(BODY, || model.hidden(&packed.ids, &packed.layout))?;
+        clock.time(BODY, || model.hidden(&model.tape(&packed.layout), &packed.ids, &packed.layout))?;
         let pass = clock.time(FORWARD, || Pass::new(&model, &loss, &batch, whole, &mut Means::default()))?;
         gradients.restart();
-        clock.time(BACKWARD, || gradients.backward(&pass.through(|_| true)?))?;
+        clock.time(BACKWARD, || pass.backward(&mut gradients, |_| true))?;
         clock.time(OPTIMISER, || {
             let norm = gradients.norm()?;
             let factor = train::clip(norm, stage.max_grad_norm);
@@ -124,7 +124,7 @@ pub fn bench(study: &Study, stage: usize, repeat: usize) -> Result<Bench> {
     let number = device::dtype(&study.dtype)?.size_in_bytes() as f64;
     let weights = config.n_parameters() as f64 * number;
     let head = config.embedding_size() as f64 * number;
-    let kept = (work.rows * config.kept_per_row()) as f64 * number;
+    let kept = (work.rows * config.kept_per_row(study.checkpoint)) as f64 * number;
     let [tokenise, body, forward, backward, optimiser, probe, record] = clock.medians();
     // What the head takes is what a whole forward pass takes beyond the blocks.
     let rest = [0, 1, 2].map(|i| (forward[i] - body[0]).max(0.0));

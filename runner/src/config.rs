@@ -21,6 +21,7 @@ pub use stopping::EarlyStopping;
 pub use template::template;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
+use crate::model::Checkpoint;
 use crate::record::{Compat, Fault};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,10 @@ pub struct Study {
     /// Number type of weights and activations: `f32` or `f64`.
     #[serde(default = "default_dtype")]
     pub dtype: String,
+    /// What a forward pass keeps for the backward pass: `none` to keep all that it reads, `blocks` to run each block again
+    /// (gradient checkpointing: less memory, a third more work).
+    #[serde(default)]
+    pub checkpoint: Checkpoint,
     /// Refuse what does not fit into memory before it starts.
     #[serde(default = "default_true")]
     pub memory_check: bool,

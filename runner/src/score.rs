@@ -4,7 +4,7 @@
 
 use crate::data::TokenizedRecord;
 use crate::model::Model;
-use crate::value::{Layout, Value};
+use crate::value::{Layout, Traced, Value};
 use anyhow::{Context, Result, bail};
 use candle_core::Tensor;
 use ldyn_core::diagnostics::{ResponseStats, TokenStats};
@@ -106,18 +106,19 @@ pub fn pack(items: &[Item]) -> Result<Packed> {
     Ok(packed)
 }
 
-/// Log-probability of every packed target under the model, with candle's graph
-/// behind it: `[targets]`. With `stats`, the targets' statistics are appended, without a graph.
+/// Log-probability of every packed target under the model, with the steps that lead to it: `[targets]`. With `stats`,
+/// the targets' statistics are appended.
 ///
 /// # Errors
 /// Ids outside the vocabulary, sequences longer than the model's positions.
-pub fn log_probs(model: &Model, packed: &Packed, stats: Option<&mut Vec<TokenStats<f64>>>) -> Result<Tensor> {
-    let hidden = model.hidden(&packed.ids, &packed.layout)?;
+pub fn log_probs(model: &Model, packed: &Packed, stats: Option<&mut Vec<TokenStats<f64>>>) -> Result<Traced> {
+    let tape = model.tape(&packed.layout);
+    let hidden = model.hidden(&tape, &packed.ids, &packed.layout)?;
     let rows = Tensor::new(packed.rows.as_slice(), model.device())?;
-    Value::rows(&hidden, &rows)?.log_probs(&model.head()?, &packed.targets, stats)
+    hidden.rows(&rows)?.log_probs(&model.head(&tape)?, &packed.targets, stats)
 }
 
-/// Statistics of every packed target, without a graph.
+/// Statistics of every packed target.
 ///
 /// # Errors
 /// As [`log_probs`].

@@ -473,10 +473,12 @@ fn kinds(probes: &[TokenizedRecord]) -> Vec<String> {
 /// # Errors
 /// A folder that is no model.
 pub fn open_model(study: &Study, config: &ModelConfig, dtype: DType, device: &Device) -> Result<Model> {
-    match &study.model.path {
+    let mut model = match &study.model.path {
         Some(folder) => Model::load(folder, dtype, device),
         None => Model::init(config.clone(), dtype, device, &mut seed::rng(study.seed, "init")),
-    }
+    }?;
+    model.checkpoint = study.checkpoint;
+    Ok(model)
 }
 
 /// What the monitor needs to know of a stage.

@@ -2,6 +2,7 @@ use super::*;
 use crate::data::KINDS;
 use crate::model::Model;
 use crate::score::{self, Item};
+use crate::value::Value as _;
 use candle_core::{DType, Device};
 use std::collections::{BTreeMap, HashSet};
 use tokenizers::Tokenizer;
@@ -219,7 +220,7 @@ fn the_embedded_base_has_learnt_its_corpus() {
     for text in corpus(SEED).pretraining.iter().step_by(40) {
         let ids = tokenizer.encode(text.as_str(), false).unwrap().get_ids().to_vec();
         let packed = score::pack(&[Item { prompt: &[], responses: vec![&ids] }]).unwrap();
-        let logp: Vec<f32> = score::log_probs(&model, &packed, None).unwrap().to_vec1().unwrap();
+        let logp: Vec<f32> = score::log_probs(&model, &packed, None).unwrap().primal().to_vec1().unwrap();
         nats -= logp.iter().copied().map(f64::from).sum::<f64>();
         tokens += logp.len();
     }

@@ -10,7 +10,7 @@ use crate::record::Influence;
 use crate::score::{self, Packed};
 use crate::statistics::{Estimate, estimate, spearman};
 use crate::train::{Example, Gradients, Loss, Means, Pass, predicted_tokens};
-use crate::value::Value;
+use crate::value::{Tape, Value};
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Tensor};
 use ldyn_core::diagnostics::{a_norm, gap_norm};
@@ -38,7 +38,7 @@ pub fn influence(
     let whole = [1, predicted_tokens(&[example])];
     let pass = Pass::new(model, loss, &[example], whole, &mut Means::default())?;
     let mut gradients = Gradients::new(model)?;
-    gradients.backward(&pass.through(|_| true)?)?;
+    pass.backward(&mut gradients, |_| true)?;
     let descent = gradients.direction(-1.0)?;
     let stats = score::token_stats(model, &pass.packed)?;
     let g_sq: f64 = stats.iter().zip(&pass.coefficients).map(|(s, c)| (c * gap_norm(s)).powi(2)).sum();
@@ -143,11 +143,12 @@ fn random_pullback(model: &Model, packed: &Packed, rng: &mut impl Rng) -> Result
 
 /// J_uᵀ·v for v `[L, V]` on the logits of the packed targets.
 fn pullback(model: &Model, packed: &Packed, v: &Tensor) -> Result<Direction> {
-    let hidden = model.hidden(&packed.ids, &packed.layout)?;
+    let tape = Tape::new();
+    let hidden = model.hidden(&tape, &packed.ids, &packed.layout)?;
     let picked = Tensor::new(packed.rows.as_slice(), model.device())?;
-    let logits = Value::rows(&hidden, &picked)?.linear(&model.head()?, None)?;
+    let logits = hidden.rows(&picked)?.linear(&model.head(&tape)?, None)?;
     let mut gradients = Gradients::new(model)?;
-    gradients.backward(&(&logits * v.to_dtype(logits.dtype())?)?.sum_all()?)?;
+    gradients.backward(&logits, &v.to_dtype(model.dtype())?)?;
     gradients.direction(1.0)
 }
 

@@ -4,7 +4,7 @@
 
 use super::{Model, ModelConfig, normal};
 use crate::seed;
-use crate::value::{Layout, Value};
+use crate::value::{Layout, Tape, Value};
 use anyhow::{Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use rand::Rng;
@@ -129,9 +129,15 @@ impl Objective {
         hidden.rows(&rows)?.log_probs(head, &self.targets, None)
     }
 
-    fn loss(&self, model: &Model) -> Result<Tensor> {
-        let log_probs = self.log_probs(&model.hidden(&self.ids, &self.layout)?, &model.head()?)?;
-        Ok((log_probs * &self.weights)?.sum_all()?)
+    /// By every parameter, in the model's order.
+    fn gradients(&self, model: &Model) -> Result<Vec<Tensor>> {
+        let tape = Tape::new();
+        let hidden = model.hidden(&tape, &self.ids, &self.layout)?;
+        let parameters: Vec<Var> = model.parameters().map(|(_, var)| var.clone()).collect();
+        let gradients = parameters.iter().map(|p| p.zeros_like()).collect::<candle_core::Result<Vec<_>>>()?;
+        let log_probs = self.log_probs(&hidden, &model.head(&tape)?)?;
+        log_probs.backward(&self.weights, &parameters, &gradients, false)?;
+        Ok(gradients)
     }
 
     fn value(&self, model: &Model) -> Result<f64> {
@@ -164,17 +170,14 @@ pub fn gradient_check(model: &Model, seed: u64) -> Result<GradientCheck> {
     }
     let rng = &mut seed::rng(seed, "gradient check");
     let objective = Objective::new(model, rng)?;
-    let gradients = objective.loss(model)?.backward()?;
+    let gradients = objective.gradients(model)?;
     let moved = model.copy()?;
     let mut tensors = Vec::new();
-    for (name, var) in model.parameters() {
+    for ((name, var), gradient) in model.parameters().zip(gradients) {
         let direction = Tensor::from_vec(normal(var.elem_count(), 1.0, rng), var.dims(), model.device())?;
         let length = direction.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt();
         let direction = (direction / length)?;
-        let backward = match gradients.get(var) {
-            Some(gradient) => (gradient * &direction)?.sum_all()?.to_scalar()?,
-            None => 0.0,
-        };
+        let backward = (gradient * &direction)?.sum_all()?.to_scalar()?;
         let along = |steps: f64| -> Result<f64> {
             moved.var(name)?.set(&(var.as_detached_tensor() + (&direction * (steps * STEP))?)?)?;
             objective.value(&moved)

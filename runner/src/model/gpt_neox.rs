@@ -25,29 +25,41 @@ pub fn hidden<V: Value>(
     ids: &Tensor,
     layout: &Layout,
 ) -> Result<V> {
-    let eps = config.norm_eps;
     let model = Module::new(params, "gpt_neox".into());
     let mut x = model.embed("embed_in", ids)?;
     for layer in 0..config.layers {
-        let m = Module::new(params, format!("gpt_neox.layers.{layer}"));
-        let normed = m.layer_norm("input_layernorm", eps, &x)?;
-        let attended = m
-            .linear("attention.query_key_value", switches.attention_bias, &normed)?
-            .attention(&config.attention, layout)?;
-        let attended = m.linear("attention.dense", switches.attention_bias, &attended)?;
-        let mlp = |input: &V| -> Result<V> {
-            let normed = m.layer_norm("post_attention_layernorm", eps, input)?;
-            let inner = m.linear("mlp.dense_h_to_4h", true, &normed)?.activate(config.activation)?;
-            m.linear("mlp.dense_4h_to_h", true, &inner)
-        };
-        x = if switches.parallel_residual {
-            mlp(&x)?.add(&attended)?.add(&x)?
-        } else {
-            let sum = attended.add(&x)?;
-            mlp(&sum)?.add(&sum)?
-        };
+        x = x.block(layer, &|x| block(config, switches, params, layer, x, layout))?;
     }
-    model.layer_norm("final_layer_norm", eps, &x)
+    model.layer_norm("final_layer_norm", config.norm_eps, &x)
+}
+
+/// One layer, on the rows `[N, d]` before it.
+pub(super) fn block<V: Value>(
+    config: &ModelConfig,
+    switches: GptNeoX,
+    params: &Lookup<V>,
+    layer: usize,
+    x: &V,
+    layout: &Layout,
+) -> Result<V> {
+    let eps = config.norm_eps;
+    let m = Module::new(params, format!("gpt_neox.layers.{layer}"));
+    let normed = m.layer_norm("input_layernorm", eps, x)?;
+    let attended = m
+        .linear("attention.query_key_value", switches.attention_bias, &normed)?
+        .attention(&config.attention, layout)?;
+    let attended = m.linear("attention.dense", switches.attention_bias, &attended)?;
+    let mlp = |input: &V| -> Result<V> {
+        let normed = m.layer_norm("post_attention_layernorm", eps, input)?;
+        let inner = m.linear("mlp.dense_h_to_4h", true, &normed)?.activate(config.activation)?;
+        m.linear("mlp.dense_4h_to_h", true, &inner)
+    };
+    if switches.parallel_residual {
+        mlp(x)?.add(&attended)?.add(x)
+    } else {
+        let sum = attended.add(x)?;
+        mlp(&sum)?.add(&sum)
+    }
 }
 
 /// Numbers that a row leaves behind in one layer: two norms, the fused projection and the attention with its

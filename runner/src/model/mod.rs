@@ -21,15 +21,17 @@ pub use config::{Architecture, CONFIG, GptNeoX, ModelConfig};
 pub use layers::Lookup;
 pub(crate) use save::write_tensors;
 
-use crate::value::{Cache, Dual, Layout, Pass, Value};
+use crate::value::{Cache, Dual, Layout, Pass, Tape, Traced, Value};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use layers::{Parameters, Start};
 use rand::Rng;
 use safetensors::View;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 
 /// A direction in weight space: a tensor for each parameter that moves, by name.
 pub type Direction = BTreeMap<String, Tensor>;
@@ -42,6 +44,20 @@ pub struct Model {
     params: BTreeMap<String, Var>,
     device: Device,
     dtype: DType,
+    /// What a forward pass keeps for the backward pass.
+    pub checkpoint: Checkpoint,
+}
+
+/// What a forward pass keeps for the backward pass (gradient checkpointing).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checkpoint {
+    /// All that the backward pass reads.
+    #[default]
+    None,
+    /// What every block begins with: the backward pass runs each block again. A third more work, and of activations
+    /// hardly more than one block's.
+    Blocks,
 }
 
 impl Model {
@@ -61,7 +77,7 @@ impl Model {
             tied: config.tied.then(|| config.head_and_embedding()),
         };
         let params = load::weights(folder, &expected, dtype, device)?;
-        Ok(Self { config, params, device: device.clone(), dtype })
+        Ok(Self { config, params, device: device.clone(), dtype, checkpoint: Checkpoint::None })
     }
 
     /// A model with fresh weights as transformers draws them: normal with `initializer_range`
@@ -82,7 +98,7 @@ impl Model {
             let tensor = tensor.to_dtype(dtype)?.to_device(device)?;
             params.insert(parameter.name, Var::from_tensor(&tensor)?);
         }
-        Ok(Self { config, params, device: device.clone(), dtype })
+        Ok(Self { config, params, device: device.clone(), dtype, checkpoint: Checkpoint::None })
     }
 
     /// A model of its own with the same weights.
@@ -95,7 +111,13 @@ impl Model {
             .iter()
             .map(|(name, var)| Ok((name.clone(), Var::from_tensor(&var.as_detached_tensor().copy()?)?)))
             .collect::<Result<_>>()?;
-        Ok(Self { config: self.config.clone(), params, device: self.device.clone(), dtype: self.dtype })
+        Ok(Self {
+            config: self.config.clone(),
+            params,
+            device: self.device.clone(),
+            dtype: self.dtype,
+            checkpoint: self.checkpoint,
+        })
     }
 
     /// A model of its own, its weights rounded to numbers of another type; it computes in its own.
@@ -183,15 +205,40 @@ impl Model {
         self.config.describe()
     }
 
-    /// Hidden rows `[N, d]` after the last norm, with the graph for a backward pass.
+    /// A tape for one forward pass over rows that are packed as `layout` says, which keeps what
+    /// [`Model::checkpoint`] wants.
+    pub fn tape(&self, layout: &Layout) -> Tape {
+        if self.checkpoint == Checkpoint::None {
+            return Tape::new();
+        }
+        let (config, params, layout) = (self.config.clone(), self.params.clone(), layout.clone());
+        let block = move |layer: usize, x: &Traced, tape: Option<&Tape>| {
+            let find = |name: &str| {
+                let var = find(&params, name)?;
+                Ok(match tape {
+                    Some(tape) => tape.parameter(var),
+                    None => Traced::constant(var.as_detached_tensor()),
+                })
+            };
+            match config.architecture {
+                Architecture::GptNeoX(switches) => {
+                    gpt_neox::block(&config, switches, &find, layer, x, &layout)
+                }
+                Architecture::Qwen2 => qwen2::block(&config, &find, layer, x, &layout),
+            }
+        };
+        Tape::forgetting(Rc::new(block))
+    }
+
+    /// Hidden rows `[N, d]` after the last norm, with the steps for a backward pass on `tape`.
     ///
     /// # Errors
     /// `ids` do not fit `layout`, the vocabulary or the longest sequence.
-    pub fn hidden(&self, ids: &[u32], layout: &Layout) -> Result<Tensor> {
-        self.forward(&|name| Ok(self.var(name)?.as_tensor().clone()), ids, layout)
+    pub fn hidden(&self, tape: &Tape, ids: &[u32], layout: &Layout) -> Result<Traced> {
+        self.forward(&|name| Ok(tape.parameter(self.var(name)?)), ids, layout)
     }
 
-    /// [`Model::hidden`] without a graph: activations are freed as soon as they are used.
+    /// [`Model::hidden`] without a tape: activations are freed as soon as they are used.
     ///
     /// # Errors
     /// As [`Model::hidden`].
@@ -199,23 +246,23 @@ impl Model {
         self.forward(&|name| Ok(self.var(name)?.as_detached_tensor()), ids, layout)
     }
 
-    /// The head `[V, d]` (the embedding where they are tied), with the graph.
+    /// The head `[V, d]` (the embedding where they are tied), as a parameter on `tape`.
     ///
     /// # Errors
     /// None for a model that was loaded or initialised.
-    pub fn head(&self) -> Result<Tensor> {
-        Ok(self.var(self.config.head())?.as_tensor().clone())
+    pub fn head(&self, tape: &Tape) -> Result<Traced> {
+        Ok(tape.parameter(self.var(self.config.head())?))
     }
 
-    /// [`Model::head`] without a graph. It shows the weights as they are, updates included.
+    /// The head itself. It shows the weights as they are, updates included.
     ///
     /// # Errors
     /// As [`Model::head`].
     pub fn head_detached(&self) -> Result<Tensor> {
-        Ok(self.head()?.detach())
+        Ok(self.var(self.config.head())?.as_detached_tensor())
     }
 
-    /// Logits `[N, V]` of every row, without a graph. For tests and generation; scoring never
+    /// Logits `[N, V]` of every row, without a tape. For tests and generation; scoring never
     /// holds them all.
     ///
     /// # Errors
@@ -224,7 +271,7 @@ impl Model {
         self.hidden_detached(ids, layout)?.linear(&self.head_detached()?, None)
     }
 
-    /// Logits `[spans, V]` behind the last row of every span, without a graph. Spans go on where the
+    /// Logits `[spans, V]` behind the last row of every span, without a tape. Spans go on where the
     /// sequences in `cache` have ended, and their keys and values are added to it: span i is behind all
     /// rows of sequence i, or, in an empty cache, begins it.
     ///
@@ -287,7 +334,7 @@ impl Model {
     }
 
     fn var(&self, name: &str) -> Result<&Var> {
-        self.params.get(name).with_context(|| format!("the model has no parameter `{name}`"))
+        find(&self.params, name)
     }
 
     fn forward<V: Value>(&self, params: &Lookup<V>, ids: &[u32], layout: &Layout) -> Result<V> {
@@ -314,6 +361,10 @@ impl Model {
     }
 }
 
+fn find<'a>(params: &'a BTreeMap<String, Var>, name: &str) -> Result<&'a Var> {
+    params.get(name).with_context(|| format!("the model has no parameter `{name}`"))
+}
+
 impl ModelConfig {
     /// Number of weights of the embedding, and of the head.
     pub fn embedding_size(&self) -> usize {
@@ -338,13 +389,17 @@ impl ModelConfig {
     }
 
     /// Numbers that a row leaves in memory between the forward pass and the backward.
-    pub fn kept_per_row(&self) -> usize {
+    pub fn kept_per_row(&self, checkpoint: Checkpoint) -> usize {
         let block = match self.architecture {
             Architecture::GptNeoX(_) => gpt_neox::kept_per_row(self),
             Architecture::Qwen2 => qwen2::kept_per_row(self),
         };
+        let blocks = match checkpoint {
+            Checkpoint::None => self.layers * block,
+            Checkpoint::Blocks => self.layers * self.hidden_size + block,
+        };
         // Beside the blocks: the embedded row and the last norm.
-        self.layers * block + 2 * self.hidden_size
+        blocks + 2 * self.hidden_size
     }
 
     /// Every parameter, from the embedding to the head.

@@ -22,23 +22,34 @@ pub fn hidden<V: Value>(
     ids: &Tensor,
     layout: &Layout,
 ) -> Result<V> {
-    let eps = config.norm_eps;
     let model = Module::new(params, "model".into());
     let mut x = model.embed("embed_tokens", ids)?;
     for layer in 0..config.layers {
-        let m = Module::new(params, format!("model.layers.{layer}"));
-        let normed = m.rms_norm("input_layernorm", eps, &x)?;
-        let query = m.linear("self_attn.q_proj", true, &normed)?;
-        let key = m.linear("self_attn.k_proj", true, &normed)?;
-        let value = m.linear("self_attn.v_proj", true, &normed)?;
-        let attended = V::concat(&[&query, &key, &value])?.attention(&config.attention, layout)?;
-        x = x.add(&m.linear("self_attn.o_proj", false, &attended)?)?;
-        let normed = m.rms_norm("post_attention_layernorm", eps, &x)?;
-        let gate = m.linear("mlp.gate_proj", false, &normed)?.activate(config.activation)?;
-        let inner = gate.mul(&m.linear("mlp.up_proj", false, &normed)?)?;
-        x = x.add(&m.linear("mlp.down_proj", false, &inner)?)?;
+        x = x.block(layer, &|x| block(config, params, layer, x, layout))?;
     }
-    model.rms_norm("norm", eps, &x)
+    model.rms_norm("norm", config.norm_eps, &x)
+}
+
+/// One layer, on the rows `[N, d]` before it.
+pub(super) fn block<V: Value>(
+    config: &ModelConfig,
+    params: &Lookup<V>,
+    layer: usize,
+    x: &V,
+    layout: &Layout,
+) -> Result<V> {
+    let eps = config.norm_eps;
+    let m = Module::new(params, format!("model.layers.{layer}"));
+    let normed = m.rms_norm("input_layernorm", eps, x)?;
+    let query = m.linear("self_attn.q_proj", true, &normed)?;
+    let key = m.linear("self_attn.k_proj", true, &normed)?;
+    let value = m.linear("self_attn.v_proj", true, &normed)?;
+    let attended = V::concat(&[&query, &key, &value])?.attention(&config.attention, layout)?;
+    let x = x.add(&m.linear("self_attn.o_proj", false, &attended)?)?;
+    let normed = m.rms_norm("post_attention_layernorm", eps, &x)?;
+    let gate = m.linear("mlp.gate_proj", false, &normed)?.activate(config.activation)?;
+    let inner = gate.mul(&m.linear("mlp.up_proj", false, &normed)?)?;
+    x.add(&m.linear("mlp.down_proj", false, &inner)?)
 }
 
 /// Numbers that a row leaves behind in one layer: two norms, queries, keys and values apart and together, the

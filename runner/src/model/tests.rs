@@ -261,10 +261,10 @@ fn the_future_does_not_change_the_past() {
 fn ids_that_do_not_fit_are_refused() {
     let (_, model) = &small_models(1).unwrap()[0];
     let single = |n| Layout::single(n).unwrap();
-    refused(model.hidden(&[1, 2], &single(3)), &["2 token ids", "3 rows"]);
-    refused(model.hidden(&[1, 19], &single(2)), &["19", "row 1", "tokenizer"]);
-    refused(model.hidden(&[0; 17], &single(17)), &["17", "16", "max_position_embeddings"]);
-    refused(model.hidden(&[], &Layout::new()), &["0 rows"]);
+    refused(model.hidden_detached(&[1, 2], &single(3)), &["2 token ids", "3 rows"]);
+    refused(model.hidden_detached(&[1, 19], &single(2)), &["19", "row 1", "tokenizer"]);
+    refused(model.hidden_detached(&[0; 17], &single(17)), &["17", "16", "max_position_embeddings"]);
+    refused(model.hidden_detached(&[], &Layout::new()), &["0 rows"]);
 }
 
 #[test]

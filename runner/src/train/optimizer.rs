@@ -7,6 +7,9 @@ use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Tensor, Var};
 use ldyn_core::Real;
 use rayon::prelude::*;
 
+/// Elements of a parameter that all updates go through before the next ones.
+const BLOCK: usize = 1 << 19;
+
 /// Elements that one task updates.
 const CHUNK: usize = 1 << 14;
 
@@ -82,7 +85,20 @@ impl Optimizer {
         }
         self.steps += 1;
         for (i, (p, g)) in parameters.iter().zip(gradients).enumerate() {
-            let (g, v) = (&g.contiguous()?, &self.second[i]);
+            self.update_parameter(i, &p.as_detached_tensor(), &g.contiguous()?, lr, clip)?;
+        }
+        Ok(())
+    }
+
+    /// The updates of one parameter, block by block, so that the second one finds in the cache what the first one has read.
+    fn update_parameter(&self, i: usize, p: &Tensor, g: &Tensor, lr: f64, clip: f64) -> Result<()> {
+        if p.shape() != g.shape() {
+            bail!("an update of shape {:?} with a gradient of {:?}", p.shape(), g.shape())
+        }
+        let n = p.elem_count();
+        for from in (0..n).step_by(BLOCK) {
+            let block = |t: &Tensor| t.flatten_all()?.narrow(0, from, BLOCK.min(n - from));
+            let (p, g, v) = (&block(p)?, &block(g)?, &block(&self.second[i])?);
             match self.settings {
                 config::Optimizer::RmsProp { alpha, eps } => {
                     update(v, g, g, SquareAverage { decay: alpha, clip })?;
@@ -90,9 +106,10 @@ impl Optimizer {
                 }
                 config::Optimizer::AdamW { beta1, beta2, eps, weight_decay } => {
                     let rule = Normalised::adamw(lr, [beta1, beta2], eps, self.steps);
-                    update(&self.first[i], g, g, Average { decay: beta1, clip })?;
+                    let m = &block(&self.first[i])?;
+                    update(m, g, g, Average { decay: beta1, clip })?;
                     update(v, g, g, SquareAverage { decay: beta2, clip })?;
-                    update(p, &self.first[i], v, Normalised { decay: 1.0 - lr * weight_decay, ..rule })?;
+                    update(p, m, v, Normalised { decay: 1.0 - lr * weight_decay, ..rule })?;
                 }
                 config::Optimizer::Sgd { momentum, weight_decay } => {
                     update(v, g, p, Velocity { momentum, clip, weight_decay })?;

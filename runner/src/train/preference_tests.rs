@@ -1,10 +1,10 @@
 //! The gradient that trains is that of the loss, for losses of every shape.
 
 use super::{Example, Gradients, Loss, Means, Update, accumulate, reference_log_probs};
-use crate::value::sum_of_squares;
 use crate::config::{self, Stage};
-use crate::model::{Direction, Model, ModelConfig};
+use crate::model::{Checkpoint, Direction, Model, ModelConfig, small_models};
 use crate::record::Cause;
+use crate::value::sum_of_squares;
 use crate::{score, seed};
 use candle_core::{DType, Device};
 use ldyn_core::loss::Gate;
@@ -162,5 +162,21 @@ fn tokens_beyond_the_shorter_response_count_less_in_the_reference_too() {
         let stage = stage(keys);
         let (means, _) = step(&policy, &stage, &examples(&stage));
         assert_eq!((means.ratio_chosen, means.ratio_rejected), (0.0, 0.0), "{keys}: policy = reference");
+    }
+}
+
+#[test]
+fn blocks_that_run_again_give_the_same_gradients_to_the_bit() {
+    let stage = stage("objective='dpo'\nreference_free=true");
+    let examples = examples(&stage);
+    for (name, mut model) in small_models(7).unwrap() {
+        let bits = |model: &Model| -> Vec<u64> {
+            let (means, gradients) = step(model, &stage, &examples);
+            let values = gradients.values.iter().map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap());
+            values.flatten().chain([means.loss]).map(f64::to_bits).collect()
+        };
+        let kept = bits(&model);
+        model.checkpoint = Checkpoint::Blocks;
+        assert!(kept == bits(&model), "{name}");
     }
 }

@@ -8,7 +8,7 @@ use crate::model::{Direction, Model};
 use crate::objective::Preference;
 use crate::record::Fault;
 use crate::score::{self, Item, NotFinite, Packed};
-use crate::value::{backward_into, sum_of_squares};
+use crate::value::{Traced, Value, sum_of_squares};
 use anyhow::{Result, bail};
 use candle_core::{DType, Tensor, Var};
 use ldyn_core::diagnostics::TokenStats;
@@ -148,12 +148,12 @@ impl Gradients {
         self.begun = false;
     }
 
-    /// Adds the gradient of a scalar.
+    /// Adds the gradient of ⟨seed, output⟩.
     ///
     /// # Errors
     /// A parameter that no gradient reaches, by name.
-    pub fn backward(&mut self, scalar: &Tensor) -> Result<()> {
-        let reached = backward_into(scalar, &self.parameters, &mut self.values, self.begun)?;
+    pub fn backward(&mut self, output: &Traced, seed: &Tensor) -> Result<()> {
+        let reached = output.backward(seed, &self.parameters, &self.values, self.begun)?;
         self.begun = true;
         if let Some(missed) = reached.iter().position(|reached| !reached) {
             bail!("no gradient reached `{}`: an operation lacks its backward", self.names[missed])
@@ -202,8 +202,8 @@ impl Gradients {
 pub struct Pass {
     /// The examples as one batch; its ranges are the examples' responses in order.
     pub packed: Packed,
-    /// log π of every target, with candle's graph behind it.
-    pub log_probs: Tensor,
+    /// log π of every target, with the steps that lead to it.
+    pub log_probs: Traced,
     /// ∂L/∂log π of every target: minus the token's weight for a response to be raised.
     pub coefficients: Vec<f64>,
 }
@@ -226,7 +226,7 @@ impl Pass {
         let weighted = matches!(loss, Loss::Preference(p) if p.weighted);
         let mut stats = weighted.then(Vec::new);
         let log_probs = score::log_probs(model, &packed, stats.as_mut())?;
-        let values: Vec<f64> = log_probs.to_dtype(DType::F64)?.to_vec1()?;
+        let values: Vec<f64> = log_probs.primal().to_dtype(DType::F64)?.to_vec1()?;
         let coefficients = vec![0.0; values.len()];
         let mut scored = Scored { examples, n: n as f64, ranges: &packed.ranges, values, coefficients };
         match loss {
@@ -239,15 +239,16 @@ impl Pass {
         Ok(Self { packed, log_probs, coefficients })
     }
 
-    /// Σ coefficients · log π over the targets that `keep` accepts: its gradient is the part of the
-    /// loss's gradient that passes through them.
+    /// Adds the part of the loss's gradient that passes through the targets that `keep` accepts: the gradient of
+    /// Σ coefficients · log π over them.
     ///
     /// # Errors
-    /// A failed operation.
-    pub fn through(&self, keep: impl Fn(usize) -> bool) -> Result<Tensor> {
+    /// As [`Gradients::backward`].
+    pub fn backward(&self, gradients: &mut Gradients, keep: impl Fn(usize) -> bool) -> Result<()> {
         let kept = self.coefficients.iter().enumerate().map(|(t, &c)| if keep(t) { c } else { 0.0 });
-        let kept = Tensor::new(kept.collect::<Vec<f64>>(), self.log_probs.device())?;
-        Ok((&self.log_probs * kept.to_dtype(self.log_probs.dtype())?)?.sum_all()?)
+        let log_probs = self.log_probs.primal();
+        let kept = Tensor::new(kept.collect::<Vec<f64>>(), log_probs.device())?;
+        gradients.backward(&self.log_probs, &kept.to_dtype(log_probs.dtype())?)
     }
 }
 
@@ -267,7 +268,7 @@ pub fn accumulate(
     let mut means = Means::default();
     for pass in examples.chunks(batch_size) {
         let pass = Pass::new(model, loss, pass, whole, &mut means)?;
-        gradients.backward(&pass.through(|_| true)?)?;
+        pass.backward(gradients, |_| true)?;
     }
     Ok(means)
 }

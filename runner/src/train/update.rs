@@ -55,7 +55,7 @@ impl Update {
             let pass = Pass::new(model, loss, examples, whole, &mut means)?;
             let cause: Vec<Cause> = targets(&pass, examples).map(|t| RESPONSES[t.response]).collect();
             for (c, gradients) in &mut causes {
-                gradients.backward(&pass.through(|t| cause[t] == *c)?)?;
+                pass.backward(gradients, |t| cause[t] == *c)?;
             }
         }
         let mut total = Gradients::new(model)?;
@@ -115,7 +115,7 @@ impl Update {
             let pass = Pass::new(model, loss, examples, whole, &mut Means::default())?;
             for (target, token) in targets(&pass, examples).enumerate() {
                 gradients.restart();
-                gradients.backward(&pass.through(|t| t == target)?)?;
+                pass.backward(&mut gradients, |t| t == target)?;
                 let tensors = descend(&self.linear, &gradients.values)?;
                 let direction = model.parameters().map(|(name, _)| name.to_owned()).zip(tensors).collect();
                 each(UpdateToken { example: chunk * self.batch_size + token.example, ..token }, direction)?;

@@ -9,7 +9,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 /// √(2/π) and the cubic coefficient of the tanh approximation: u = √(2/π)·(x + 0.044715·x³).
 pub(super) const GELU_TANH: (f64, f64) = (FRAC_2_SQRT_PI * FRAC_1_SQRT_2, 0.044_715);
 
-struct Activate(Activation);
+pub(super) struct Activate(pub(super) Activation);
 
 /// f(x) elementwise, with a backward.
 pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {

@@ -2,7 +2,7 @@
 
 use super::erfc::Erfc;
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Shape, Storage, Tensor, bail};
 use ldyn_core::Real;
 use rayon::prelude::*;
 use std::cell::Cell;
@@ -115,6 +115,72 @@ pub(super) fn with<T: Elem, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R
 pub(super) fn tensor<T: Elem>(data: Vec<T>, shape: impl Into<Shape>) -> Tensor {
     let none = candle_core::op::BackpropOp::none();
     Tensor::from_storage(Storage::Cpu(T::storage(data)), shape, none, false)
+}
+
+/// a + b of equal shapes: by all threads on the CPU, where candle has one.
+pub(super) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if !alone(a, b) {
+        return a + b;
+    }
+    by_type!(a, T => pairwise::<T>(a, b, #[inline(always)] |a, b| a + b))
+}
+
+/// a∘b of equal shapes, as [`add`].
+pub(super) fn mul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if !alone(a, b) {
+        return a * b;
+    }
+    by_type!(a, T => pairwise::<T>(a, b, #[inline(always)] |a, b| a * b))
+}
+
+/// Whether these are fused and candle does not record what is done with them.
+fn alone(a: &Tensor, b: &Tensor) -> bool {
+    fused(&[a, b]) && !a.track_op() && !b.track_op()
+}
+
+fn pairwise<T: Elem>(a: &Tensor, b: &Tensor, f: impl Fn(T, T) -> T + Sync) -> Result<Tensor> {
+    with::<T, _>(a, |x| {
+        with::<T, _>(b, |y| {
+            let mut out = vec![T::ZERO; x.len()];
+            fill_rows(&mut out, 1, |start, out| {
+                let n = out.len();
+                for ((out, x), y) in out.iter_mut().zip(&x[start..][..n]).zip(&y[start..][..n]) {
+                    *out = f(*x, *y);
+                }
+            });
+            Ok(tensor(out, a.shape()))
+        })
+    })
+}
+
+/// target += other, in place on the CPU.
+pub(super) fn add_into(target: &Tensor, other: &Tensor) -> Result<()> {
+    if fused(&[target, other]) {
+        target.inplace_op2(&other.contiguous()?, &AddInto)
+    } else {
+        target.slice_set(&(target + other)?, 0, 0)
+    }
+}
+
+struct AddInto;
+
+impl InplaceOp2 for AddInto {
+    fn name(&self) -> &'static str {
+        "add-into"
+    }
+
+    fn cpu_fwd(&self, target: &mut CpuStorage, tl: &Layout, other: &CpuStorage, ol: &Layout) -> Result<()> {
+        by_type!(other, T => {
+            let other = view::<T>(other, ol)?;
+            let (Some(target), Some((from, to))) = (T::vec(target), tl.contiguous_offsets()) else {
+                bail!("contiguous numbers of one type expected, found {tl:?}")
+            };
+            fill_rows(&mut target[from..to], 1, |start, target| {
+                target.iter_mut().zip(&other[start..]).for_each(|(t, x)| *t += *x);
+            });
+            Ok(())
+        })
+    }
 }
 
 /// Numbers that one vector-sized accumulator holds. Sums run over this many lanes, so that a

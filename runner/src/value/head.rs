@@ -41,13 +41,8 @@ pub(super) fn log_probs(
     head: &Tensor,
     targets: &[u32],
 ) -> Result<(Tensor, Vec<TokenStats<f64>>)> {
-    let saved = Arc::new(Mutex::new(Saved::default()));
-    let op = Head {
-        targets: targets.to_vec(),
-        keep: h.track_op() || head.track_op(),
-        kept_bytes: KEPT_BYTES,
-        saved: saved.clone(),
-    };
+    let op = Head::new(targets, h.track_op() || head.track_op());
+    let saved = op.saved.clone();
     let logp = h.contiguous()?.apply_op2(&head.contiguous()?, op)?;
     let stats = lock(&saved).stats.clone();
     Ok((logp, stats))
@@ -69,7 +64,8 @@ pub(super) fn log_probs_along(
     for (chunk, targets) in targets.chunks(rows_at_once).enumerate() {
         let narrow = |x: &Tensor| x.narrow(0, chunk * rows_at_once, targets.len());
         let rows = narrow(&h)?;
-        let op = Head { targets: targets.to_vec(), keep: true, kept_bytes: CHUNK_BYTES, saved: Arc::default() };
+        let op =
+            Head { targets: targets.to_vec(), keep: true, kept_bytes: CHUNK_BYTES, saved: Arc::default() };
         logp.push(rows.apply_op2_no_bwd(&head, &op)?);
         let residual = by_type!(h, T => op.ascent::<T>(head.dim(0)?)?);
         let by_rows = if dh.iter().any(Option::is_some) { Some(residual.matmul(&head)?) } else { None };
@@ -92,7 +88,8 @@ pub(super) fn log_probs_along(
     Ok((Tensor::cat(&logp, 0)?, along.into_iter().map(whole).collect::<Result<_>>()?))
 }
 
-struct Head {
+/// The operation, for one batch of rows.
+pub(super) struct Head {
     targets: Vec<u32>,
     keep: bool,
     kept_bytes: usize,
@@ -127,6 +124,16 @@ fn undefined<T: Real>() -> TokenStats<T> {
 }
 
 impl Head {
+    /// For rows with these targets; with `keep`, logits are kept for a backward as far as they fit.
+    pub(super) fn new(targets: &[u32], keep: bool) -> Self {
+        Self { targets: targets.to_vec(), keep, kept_bytes: KEPT_BYTES, saved: Arc::default() }
+    }
+
+    /// The rows' statistics, after the forward pass.
+    pub(super) fn stats(&self) -> Vec<TokenStats<f64>> {
+        lock(&self.saved).stats.clone()
+    }
+
     fn forward<T: Elem>(&self, h: &[T], w: &[T], [vocabulary, d]: [usize; 2]) -> Result<Vec<T>> {
         let m = self.targets.len();
         let keep = self.keep && m <= rows_within(self.kept_bytes, vocabulary, size_of::<T>());
@@ -205,9 +212,7 @@ impl Head {
         let (vocabulary, d) = w.dims2()?;
         let m = self.targets.len();
         let mut kept = lock(&self.saved).logits.take().and_then(T::into_vec);
-        let rows =
-            if kept.is_some() { m } else { rows_within(self.kept_bytes, vocabulary, size_of::<T>()) };
-        let (moves, turns) = (h.track_op(), w.track_op());
+        let rows = if kept.is_some() { m } else { rows_within(self.kept_bytes, vocabulary, size_of::<T>()) };
         let (mut dh, mut dw) = (Vec::new(), None);
         with::<T, _>(h, |h| {
             with::<T, _>(w, |w_| {
@@ -220,22 +225,18 @@ impl Head {
                         Ok,
                     )?;
                     self.residuals(&mut g, chunk * rows, vocabulary, grad)?;
-                    if moves {
-                        dh.append(&mut times(&g, w_, d)?);
-                    }
-                    if turns {
-                        let part = weight_gradient(w, &g, h)?;
-                        dw = match (dw.take(), part) {
-                            (Some(dw), Some(part)) => Some((dw + part)?),
-                            (dw, part) => dw.or(part),
-                        };
-                    }
+                    dh.append(&mut times(&g, w_, d)?);
+                    let part = weight_gradient(w, &g, h)?;
+                    dw = match (dw.take(), part) {
+                        (Some(dw), Some(part)) => Some((dw + part)?),
+                        (dw, part) => dw.or(part),
+                    };
                     put_back(g);
                 }
                 Ok(())
             })
         })?;
-        Ok((moves.then(|| tensor(dh, (m, d))), dw))
+        Ok((Some(tensor(dh, (m, d))), dw))
     }
 }
 

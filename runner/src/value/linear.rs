@@ -7,7 +7,9 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-struct Linear;
+/// The operation.
+#[derive(Clone, Copy)]
+pub(super) struct Linear;
 
 /// `x · weightᵀ + bias`, with a backward.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -92,11 +94,9 @@ impl CustomOp2 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         by_type!(x, T => with::<T, _>(grad, |g| {
-            let dx = x.track_op().then(|| {
-                with::<T, _>(w, |w| Ok(tensor(times(g, w, x.dim(1)?)?, x.shape())))
-            });
-            let dw = if w.track_op() { with::<T, _>(x, |x| weight_gradient(w, g, x))? } else { None };
-            Ok((dx.transpose()?, dw))
+            let dx = with::<T, _>(w, |w| Ok(tensor(times(g, w, x.dim(1)?)?, x.shape())))?;
+            let dw = with::<T, _>(x, |x| weight_gradient(w, g, x))?;
+            Ok((Some(dx), dw))
         }))
     }
 }
@@ -137,16 +137,14 @@ impl CustomOp3 for Linear {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = CustomOp2::bwd(self, x, w, res, grad)?;
         let o = bias.elem_count();
-        let db = bias.track_op().then(|| {
-            by_type!(grad, T => with::<T, _>(grad, |g| {
-                let sums = sum_rows::<T>(g.len() / o.max(1), o, |rows, sums| simd(#[inline(always)] || {
-                    for row in rows {
-                        sums.iter_mut().zip(&g[row * o..][..o]).for_each(|(s, g)| *s += *g);
-                    }
-                }));
-                Ok(tensor(sums, o))
-            }))
-        });
-        Ok((dx, dw, db.transpose()?))
+        let db = by_type!(grad, T => with::<T, _>(grad, |g| {
+            let sums = sum_rows::<T>(g.len() / o.max(1), o, |rows, sums| simd(#[inline(always)] || {
+                for row in rows {
+                    sums.iter_mut().zip(&g[row * o..][..o]).for_each(|(s, g)| *s += *g);
+                }
+            }));
+            Ok(tensor(sums, o))
+        }))?;
+        Ok((dx, dw, Some(db)))
     }
 }

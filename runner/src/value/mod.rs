@@ -1,6 +1,6 @@
 //! Values that a model is written over: a [`Tensor`] gives the ordinary
-//! forward pass (and candle's backward), a [`Dual`] carries a tangent beside
-//! it and gives the Jacobian–vector product from the same lines of code, and a
+//! forward pass, a [`Traced`] tensor remembers the steps that made it and gives gradients, a [`Dual`]
+//! carries a tangent beside it and gives the Jacobian–vector product from the same lines of code, and a
 //! tensor of a pass with a [`Cache`] goes on where earlier passes have ended.
 
 mod activation;
@@ -23,6 +23,7 @@ mod selftest;
 mod sink;
 mod squares;
 mod tangent;
+mod tape;
 mod tensor;
 #[cfg(test)]
 mod tests;
@@ -36,8 +37,8 @@ pub use dual::Dual;
 pub use head::logits_bytes;
 pub use layout::{Layout, Span};
 pub use selftest::{OpReport, self_test, self_test_on};
-pub(crate) use sink::backward_into;
 pub(crate) use squares::sum_of_squares;
+pub use tape::{Tape, Traced};
 
 use anyhow::Result;
 use candle_core::Tensor;
@@ -91,6 +92,13 @@ pub trait Value: Clone {
 
     /// The value itself, without tangent.
     fn primal(&self) -> &Tensor;
+
+    /// Block `number` of a model, which `run` computes from this value. A [`Tape`] may forget what happens in it and
+    /// run it again for the backward pass.
+    fn block(&self, number: usize, run: &dyn Fn(&Self) -> Result<Self>) -> Result<Self> {
+        let _ = number;
+        run(self)
+    }
 
     /// Rows of the table `self` `[V, d]` at `ids` (u32 `[N]`): `[N, d]`. Also
     /// used to pick rows of an activation.

@@ -92,13 +92,7 @@ fn share(n: usize, parts: usize, i: usize) -> Range<usize> {
 }
 
 /// A product with a long sum: parts of the sum beside each other, then added in order.
-fn in_parts<T: Elem>(
-    c: &mut [T],
-    [m, n, k]: [usize; 3],
-    a: Mat<T>,
-    b: Mat<T>,
-    add: bool,
-) -> Result<()> {
+fn in_parts<T: Elem>(c: &mut [T], [m, n, k]: [usize; 3], a: Mat<T>, b: Mat<T>, add: bool) -> Result<()> {
     let starts: Vec<usize> = (0..k).step_by(TERMS).collect();
     let part = |start: usize| {
         let mut part = vec![T::ZERO; m * n];
@@ -224,7 +218,8 @@ mod tests {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let mut c = vec![0.0; rows * n];
                 pool.install(|| {
-                    product(&mut c, [rows, n, k], Mat::rows(&a[..rows * k], k), Mat::rows(&b, n), false).unwrap();
+                    product(&mut c, [rows, n, k], Mat::rows(&a[..rows * k], k), Mat::rows(&b, n), false)
+                        .unwrap();
                 });
                 c
             };

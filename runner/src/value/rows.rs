@@ -6,7 +6,8 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use ldyn_core::Real;
 
-struct Rows(Vec<u32>);
+/// The numbers of the rows.
+pub(super) struct Rows(pub(super) Vec<u32>);
 
 /// The rows `ids` of a table `[V, d]`, with a backward.
 pub(super) fn rows(table: &Tensor, ids: &Tensor) -> Result<Tensor> {

@@ -1,6 +1,6 @@
 //! [`Value`] for candle's tensors: fused on the CPU in f32 and f64, composed elsewhere.
 
-use super::cpu::fused;
+use super::cpu::{self, fused};
 use super::{
     Activation, Attention, Layout, Value, activation, attention as fused_attention, check, composed, head,
     linear, norm, rows,
@@ -37,12 +37,12 @@ impl Value for Tensor {
 
     fn add(&self, other: &Self) -> Result<Self> {
         check::same_shape("add", self, other)?;
-        Ok((self + other)?)
+        Ok(cpu::add(self, other)?)
     }
 
     fn mul(&self, other: &Self) -> Result<Self> {
         check::same_shape("mul", self, other)?;
-        Ok((self * other)?)
+        Ok(cpu::mul(self, other)?)
     }
 
     fn activate(&self, activation: Activation) -> Result<Self> {

@@ -36,9 +36,10 @@ pub(super) fn tangent(qkv: &Tensor, along: &Tensor, a: &Attention, layout: &Layo
     })))
 }
 
-struct Op {
-    attention: Attention,
-    layout: Layout,
+/// The operation.
+pub(super) struct Op {
+    pub(super) attention: Attention,
+    pub(super) layout: Layout,
 }
 
 /// Runs `work` for every family and head in parallel; results by family, then head.

@@ -104,7 +104,8 @@ impl<T: Elem> Strip<'_, T> {
             let (a, b) = (&a[p], &b[p * b_row..][..W]);
             for r in 0..R {
                 for l in 0..W {
-                    sums[r][l] = if self.fused { a[r].mul_add(b[l], sums[r][l]) } else { sums[r][l] + a[r] * b[l] };
+                    sums[r][l] =
+                        if self.fused { a[r].mul_add(b[l], sums[r][l]) } else { sums[r][l] + a[r] * b[l] };
                 }
             }
             p += 1;

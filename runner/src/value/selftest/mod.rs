@@ -8,7 +8,7 @@
 mod cases;
 
 use super::cpu::composed_only;
-use super::{Dual, Value};
+use super::{Dual, Tape, Value};
 use crate::seed;
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor, Var};
@@ -153,10 +153,12 @@ fn random(rng: &mut ChaCha8Rng, shape: &[usize], device: &Device) -> Result<Tens
 /// The value at `x`, and the gradients of ⟨v, f(x)⟩ by each input.
 fn gradients(case: &impl Case, x: &[Tensor], v: &Tensor) -> Result<(Tensor, Vec<Option<Tensor>>)> {
     let vars = x.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
-    let inputs: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let y = case.run(&inputs)?;
-    let store = (&y * v)?.sum_all()?.backward()?;
-    Ok((y.detach(), vars.iter().map(|var| store.get(var).cloned()).collect()))
+    let tape = Tape::new();
+    let y = case.run(&vars.iter().map(|var| tape.parameter(var)).collect::<Vec<_>>())?;
+    let buffers = x.iter().map(Tensor::zeros_like).collect::<candle_core::Result<Vec<_>>>()?;
+    let reached = y.backward(v, &vars, &buffers, false)?;
+    let gradients = buffers.into_iter().zip(reached).map(|(buffer, reached)| reached.then_some(buffer));
+    Ok((y.primal().detach(), gradients.collect()))
 }
 
 /// The derivative along `u[i]` in input i alone, for each i, out of one run along all these directions.
