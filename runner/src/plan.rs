@@ -275,13 +275,12 @@ fn memory(study: &Study, config: &ModelConfig, stage: &Stage, largest: &Work) ->
     let gauged = study.dynamics.every_steps > 0 && !stage.is_pretrain();
     let copies = [gauged, stage.reference.is_some(), stage.early_stopping.is_some()];
     let copies = copies.into_iter().filter(|copy| *copy).count();
-    let accumulated = if stage.gradient_accumulation_steps > 1 { 2 } else { 1 };
     let rows = largest.rows * config.kept_per_row(study.checkpoint) * number;
     let logits = value::logits_bytes(largest.targets, config.vocab_size, number);
     Ok(Memory {
         weights: (model * (1 + copies)) as u64,
         optimizer: (model * stage.optimizer.averages()) as u64,
-        gradients: (model * accumulated) as u64,
+        gradients: model as u64,
         activations: (rows + logits) as u64,
         temporary: (config.embedding_size() * number) as u64,
     })

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
+use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +45,7 @@ pub(super) fn weights(
     for path in files(folder)? {
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let whole = SafeTensors::deserialize(&bytes).map_err(|error| not_whole(&path, &bytes, &error))?;
+        let mut wanted = Vec::new();
         for (name, view) in whole.iter() {
             let tied_head = expected.tied.is_some_and(|(head, _)| head == name);
             let place = || format!("tensor `{name}` in {}", path.display());
@@ -61,20 +63,31 @@ pub(super) fn weights(
                     view.shape()
                 ),
             }
-            let stored = stored_type(view.dtype()).with_context(place)?;
-            if let Some((index, value)) = first_non_finite(stored, view.data()) {
+            wanted.push((name, view));
+        }
+        let read: Vec<(&str, Var)> = wanted
+            .into_par_iter()
+            .map(|(name, view)| {
+                let place = || format!("tensor `{name}` in {}", path.display());
+                let stored = stored_type(view.dtype()).with_context(place)?;
+                if let Some((index, value)) = first_non_finite(stored, view.data()) {
+                    bail!(
+                        "{} holds {value} at index {:?}: the model is damaged, take an earlier checkpoint",
+                        place(),
+                        unravel(index, view.shape())
+                    )
+                }
+                Ok((name, variable(view.data(), stored, view.shape(), dtype, device)?))
+            })
+            .collect::<Result<_>>()?;
+        for (name, var) in read {
+            if expected.tied.is_some_and(|(head, _)| head == name) {
+                head_copy = Some(var.as_detached_tensor());
+            } else if params.insert(name.to_owned(), var).is_some() {
                 bail!(
-                    "{} holds {value} at index {:?}: the model is damaged, take an earlier checkpoint",
-                    place(),
-                    unravel(index, view.shape())
+                    "tensor `{name}` in {} was in an earlier file already: remove one of the two",
+                    path.display()
                 )
-            }
-            let tensor =
-                Tensor::from_raw_buffer(view.data(), stored, view.shape(), device)?.to_dtype(dtype)?;
-            if tied_head {
-                head_copy = Some(tensor);
-            } else if params.insert(name.to_owned(), Var::from_tensor(&tensor)?).is_some() {
-                bail!("{} was in an earlier file already: remove one of the two", place())
             }
         }
     }
@@ -164,11 +177,26 @@ fn stored_type(found: Dtype) -> Result<DType> {
     })
 }
 
+/// A parameter from the bytes of a file; where no conversion is needed, with a single copy.
+fn variable(data: &[u8], stored: DType, shape: &[usize], dtype: DType, device: &Device) -> Result<Var> {
+    if (stored, dtype) == (DType::F32, DType::F32) {
+        let numbers = data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        return Ok(Var::from_vec(numbers.collect(), shape, device)?);
+    }
+    Ok(Var::from_tensor(&Tensor::from_raw_buffer(data, stored, shape, device)?.to_dtype(dtype)?)?)
+}
+
 /// Index and value of the first number that is NaN or infinite.
 fn first_non_finite(dtype: DType, data: &[u8]) -> Option<(usize, f64)> {
-    fn first<const N: usize>(data: &[u8], decode: fn([u8; N]) -> f64) -> Option<(usize, f64)> {
+    /// Numbers that are looked at together: without a way out among them, they are vector code.
+    const BLOCK: usize = 256;
+    fn first<const N: usize>(data: &[u8], decode: impl Fn([u8; N]) -> f64 + Sync) -> Option<(usize, f64)> {
         let (numbers, _) = data.as_chunks::<N>();
-        numbers.iter().map(|bytes| decode(*bytes)).enumerate().find(|(_, value)| !value.is_finite())
+        let finite = |block: &[[u8; N]]| block.iter().fold(true, |all, x| all & decode(*x).is_finite());
+        let block = numbers.par_chunks(BLOCK).with_min_len(64).position_first(|block| !finite(block))?;
+        let from = block * BLOCK;
+        let found = numbers[from..].iter().map(|bytes| decode(*bytes)).enumerate();
+        found.map(|(i, value)| (from + i, value)).find(|(_, value)| !value.is_finite())
     }
     match dtype {
         DType::F64 => first(data, f64::from_le_bytes),

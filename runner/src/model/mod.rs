@@ -328,7 +328,12 @@ impl Model {
         let mut hash = Sha256::new();
         for (name, var) in self.parameters() {
             hash.update(format!("{name} {:?} {:?}\n", var.dtype(), var.dims()));
-            hash.update(bytes(var)?);
+            // Piece by piece: no copy of a whole table is made.
+            let numbers = var.as_detached_tensor().flatten_all()?;
+            let n = numbers.elem_count();
+            for from in (0..n).step_by(HASHED) {
+                hash.update(bytes(&numbers.narrow(0, from, HASHED.min(n - from))?)?);
+            }
         }
         Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -423,6 +428,9 @@ impl ModelConfig {
         if self.tied { embedding } else { head }
     }
 }
+
+/// Numbers that are hashed at a time.
+const HASHED: usize = 1 << 16;
 
 /// The numbers of a tensor as little-endian bytes, row-major.
 fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
