@@ -225,12 +225,55 @@ pub fn residual_into<T: Real>(
         #[inline(always)]
         || {
             for (o, &z) in out.iter_mut().zip(logits) {
-                *o = weight * (z - log_z).exp_flushed(T::EXP_CUTOFF);
+                *o = weighted(z, log_z, weight);
             }
         },
     );
     out[label] -= weight;
     Ok(())
+}
+
+/// [`residual_into`] in the place of the logits.
+///
+/// # Errors
+///
+/// [`Error::Label`] if `label` ≥ V.
+///
+/// # Examples
+///
+/// ```
+/// use ldyn_core::{Error, diagnostics::residual_in_place};
+/// let mut g = [0.0_f64, 0.0];
+/// residual_in_place(&mut g, 1, 2.0_f64.ln(), 3.0)?;
+/// assert_eq!(g, [1.5, -1.5]);
+/// assert!(residual_in_place(&mut g, 2, 2.0_f64.ln(), 3.0).is_err());
+/// # Ok::<(), Error>(())
+/// ```
+pub fn residual_in_place<T: Real>(
+    logits: &mut [T],
+    label: usize,
+    log_z: T,
+    weight: T,
+) -> Result<(), Error> {
+    if label >= logits.len() {
+        return Err(Error::Label { found: label, vocab: logits.len() });
+    }
+    wide(
+        #[inline(always)]
+        || {
+            for z in logits.iter_mut() {
+                *z = weighted(*z, log_z, weight);
+            }
+        },
+    );
+    logits[label] -= weight;
+    Ok(())
+}
+
+/// w·π of a label.
+#[inline(always)]
+fn weighted<T: Real>(z: T, log_z: T, weight: T) -> T {
+    weight * (z - log_z).exp_flushed(T::EXP_CUTOFF)
 }
 
 /// ‖A‖_F, the size of the adaptation matrix A = I − 1πᵀ.

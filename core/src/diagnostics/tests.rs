@@ -140,6 +140,9 @@ fn residuals_agree_with_their_definition_and_sum_to_zero() {
     let stats = token_stats(&logits, 77).unwrap();
     let mut g = vec![0.0; 1001];
     residual_into(&logits, 77, stats.log_z, -0.5, &mut g).unwrap();
+    let mut in_place = logits.clone();
+    residual_in_place(&mut in_place, 77, stats.log_z, -0.5).unwrap();
+    assert_eq!(in_place, g);
     for (v, (g, z)) in g.iter().zip(&logits).enumerate() {
         let pi = (z - stats.log_z).exp();
         let exact = -0.5 * (pi - if v == 77 { 1.0 } else { 0.0 });

@@ -8,7 +8,7 @@ use super::tangent;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use ldyn_core::Real;
-use ldyn_core::diagnostics::{TokenStats, residual_into, token_stats};
+use ldyn_core::diagnostics::{TokenStats, residual_in_place, token_stats};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
 
@@ -190,14 +190,12 @@ impl Head {
         logits
             .par_chunks_mut(vocabulary)
             .enumerate()
-            .try_for_each_init(Vec::new, |scratch: &mut Vec<T>, (row, z)| {
-                scratch.clear();
-                scratch.extend_from_slice(z);
+            .try_for_each(|(row, z)| {
                 let (label, row) = (self.targets[first + row] as usize, first + row);
                 let log_z = <T as Real>::from_f64(stats[row].log_z);
                 simd(
                     #[inline(always)]
-                    || residual_into(scratch, label, log_z, -grad[row], z),
+                    || residual_in_place(z, label, log_z, -grad[row]),
                 )
             })
             .map_err(Error::wrap)

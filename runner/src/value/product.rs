@@ -75,7 +75,9 @@ pub(super) fn product<T: Elem>(
     }
     let threads = rayon::current_num_threads();
     let pieces = |extent: usize| if threads == 1 { 1 } else { (extent / LEAST).clamp(1, 4 * threads) };
-    let (by_rows, by_columns) = if n > m { (1, pieces(n)) } else { (pieces(m), 1) };
+    // `gemm` copies all of b together for every piece of rows, and rows of a that lie close not at all.
+    let columns_first = n > m || (a.col == 1 && n >= 2 * LEAST);
+    let (by_rows, by_columns) = if columns_first { (1, pieces(n)) } else { (pieces(m), 1) };
     let c = Pointer(c.as_mut_ptr());
     (0..by_rows * by_columns).into_par_iter().for_each(|piece| {
         let rows = share(m, by_rows, piece / by_columns);
