@@ -249,12 +249,7 @@ pub fn residual_into<T: Real>(
 /// assert!(residual_in_place(&mut g, 2, 2.0_f64.ln(), 3.0).is_err());
 /// # Ok::<(), Error>(())
 /// ```
-pub fn residual_in_place<T: Real>(
-    logits: &mut [T],
-    label: usize,
-    log_z: T,
-    weight: T,
-) -> Result<(), Error> {
+pub fn residual_in_place<T: Real>(logits: &mut [T], label: usize, log_z: T, weight: T) -> Result<(), Error> {
     if label >= logits.len() {
         return Err(Error::Label { found: label, vocab: logits.len() });
     }
