@@ -144,7 +144,7 @@ fn losses_and_gradients_of_every_parameter_equal_those_of_torch_and_trl() {
             let at = |what: &str| format!("{} {} ({:?}) {what}", f.expected.variant, case.name, case.source);
             let examples: Vec<Example> =
                 (0..f.expected.pairs.len()).map(|i| f.example(&case.stage, i)).collect();
-            let mut gradients = Gradients::new(&model);
+            let mut gradients = Gradients::new(&model).unwrap();
             let batch: Vec<&Example> = examples.iter().collect();
             let means =
                 train::accumulate(&model, &loss(&case.stage).unwrap(), &batch, PASS, &mut gradients).unwrap();

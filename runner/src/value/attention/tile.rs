@@ -94,8 +94,8 @@ impl<T: Elem> Strip<'_, T> {
     ) {
         let mut sums = [[T::ZERO; W]; R];
         if self.add {
-            for r in 0..self.rows {
-                sums[r][..columns].copy_from_slice(&self.c[r * self.c_row + j..][..columns]);
+            for (r, sums) in sums.iter_mut().enumerate().take(self.rows) {
+                sums[..columns].copy_from_slice(&self.c[r * self.c_row + j..][..columns]);
             }
         }
         // Loops over indices: what is not inlined here is not compiled for the instruction set.
@@ -110,8 +110,8 @@ impl<T: Elem> Strip<'_, T> {
             }
             p += 1;
         }
-        for r in 0..self.rows {
-            self.c[r * self.c_row + j..][..columns].copy_from_slice(&sums[r][..columns]);
+        for (r, sums) in sums.iter().enumerate().take(self.rows) {
+            self.c[r * self.c_row + j..][..columns].copy_from_slice(&sums[..columns]);
         }
     }
 }
