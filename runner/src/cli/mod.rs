@@ -116,10 +116,18 @@ pub fn status(error: &anyhow::Error) -> u8 {
 /// # Errors
 /// Whatever the verb meets.
 pub fn run(cli: Cli) -> Result<()> {
-    if let Some(threads) = cli.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        pool.with_context(|| format!("--threads {threads}"))?;
-    }
+    let threads = cli.threads.unwrap_or(0);
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK).num_threads(threads).build_global();
+    pool.with_context(|| format!("--threads {threads}"))?;
+    // On a thread of the pool: whoever hands out work from elsewhere sleeps until others have woken up and done it,
+    // some hundred times in a training step.
+    rayon::scope(|_| of_verb(cli))
+}
+
+/// Bytes of a thread's stack: as much as a main thread has.
+const STACK: usize = 8 << 20;
+
+fn of_verb(cli: Cli) -> Result<()> {
     let progress = if cli.quiet { Progress::Quiet } else { Progress::Shown };
     match cli.verb {
         Verb::Demo(args) => demo::run(&args, &progress),
