@@ -27,6 +27,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from training_vs_torch import built_ldyn
+
 HERE = Path(__file__).resolve().parent
 SHAPE = json.loads((HERE.parent / "examples" / "configs" / "shapes" / "pythia-14m.json").read_text())
 AIM = 0.10
@@ -120,9 +122,7 @@ def main():
     parser.add_argument("--json", type=Path)
     parser.add_argument("--ldyn", type=Path)
     options = parser.parse_args()
-    if options.ldyn is None:
-        subprocess.run(["cargo", "build", "--release", "--bin", "ldyn"], cwd=HERE.parent, check=True)
-        options.ldyn = HERE.parent / "target" / "release" / "ldyn"
+    options.ldyn = options.ldyn or built_ldyn()
     rows = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

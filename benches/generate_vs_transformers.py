@@ -24,6 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from training_vs_torch import built_ldyn
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
@@ -51,12 +53,6 @@ def make_model(folder):
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
     tokenizer.add_special_tokens(["<|endoftext|>"])
     tokenizer.save(str(folder / "tokenizer.json"))
-
-
-def built_ldyn():
-    command = ["cargo", "build", "--release", "--bin", "ldyn", "--message-format=json"]
-    messages = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    return next(m["executable"] for m in map(json.loads, messages) if m.get("executable"))
 
 
 class Transformers:

@@ -63,11 +63,11 @@ pub(super) fn weights(
                     view.shape()
                 ),
             }
-            wanted.push((name, view));
+            wanted.push((name, tied_head, view));
         }
-        let read: Vec<(&str, Var)> = wanted
+        let read: Vec<(&str, bool, Var)> = wanted
             .into_par_iter()
-            .map(|(name, view)| {
+            .map(|(name, tied_head, view)| {
                 let place = || format!("tensor `{name}` in {}", path.display());
                 let stored = stored_type(view.dtype()).with_context(place)?;
                 if let Some((index, value)) = first_non_finite(stored, view.data()) {
@@ -77,11 +77,11 @@ pub(super) fn weights(
                         unravel(index, view.shape())
                     )
                 }
-                Ok((name, variable(view.data(), stored, view.shape(), dtype, device)?))
+                Ok((name, tied_head, variable(view.data(), stored, view.shape(), dtype, device)?))
             })
             .collect::<Result<_>>()?;
-        for (name, var) in read {
-            if expected.tied.is_some_and(|(head, _)| head == name) {
+        for (name, tied_head, var) in read {
+            if tied_head {
                 head_copy = Some(var.as_detached_tensor());
             } else if params.insert(name.to_owned(), var).is_some() {
                 bail!(

@@ -2,10 +2,11 @@
 
 use super::erfc::Erfc;
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, Tensor, bail};
 use ldyn_core::Real;
 use rayon::prelude::*;
 use std::cell::Cell;
+use std::marker::PhantomData;
 
 /// Numbers that the fused operations are written for: `f32` and `f64`.
 pub(super) trait Elem: Erfc {
@@ -155,31 +156,34 @@ fn pairwise<T: Elem>(a: &Tensor, b: &Tensor, f: impl Fn(T, T) -> T + Sync) -> Re
 
 /// target += other, in place on the CPU.
 pub(super) fn add_into(target: &Tensor, other: &Tensor) -> Result<()> {
-    if fused(&[target, other]) {
-        target.inplace_op2(&other.contiguous()?, &AddInto)
-    } else {
-        target.slice_set(&(target + other)?, 0, 0)
+    if !fused(&[target, other]) {
+        return target.slice_set(&(target + other)?, 0, 0);
     }
+    by_type!(target, T => with::<T, _>(other, |other| in_place::<T>(target, |target| {
+        fill_rows(target, 1, |start, target| {
+            target.iter_mut().zip(&other[start..]).for_each(|(t, x)| *t += *x);
+        });
+        Ok(())
+    })))
 }
 
-struct AddInto;
+/// Calls `f` with the numbers of a contiguous tensor, to be changed where they are.
+pub(super) fn in_place<T: Elem>(target: &Tensor, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+    target.inplace_op1(&InPlace(Cell::new(Some(f)), PhantomData))
+}
 
-impl InplaceOp2 for AddInto {
+struct InPlace<T, F>(Cell<Option<F>>, PhantomData<fn(&mut [T])>);
+
+impl<T: Elem, F: FnOnce(&mut [T]) -> Result<()>> InplaceOp1 for InPlace<T, F> {
     fn name(&self) -> &'static str {
-        "add-into"
+        "in-place"
     }
 
-    fn cpu_fwd(&self, target: &mut CpuStorage, tl: &Layout, other: &CpuStorage, ol: &Layout) -> Result<()> {
-        by_type!(other, T => {
-            let other = view::<T>(other, ol)?;
-            let (Some(target), Some((from, to))) = (T::vec(target), tl.contiguous_offsets()) else {
-                bail!("contiguous numbers of one type expected, found {tl:?}")
-            };
-            fill_rows(&mut target[from..to], 1, |start, target| {
-                target.iter_mut().zip(&other[start..]).for_each(|(t, x)| *t += *x);
-            });
-            Ok(())
-        })
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        match (self.0.take(), T::vec(storage), layout.contiguous_offsets()) {
+            (Some(f), Some(data), Some((from, to))) => f(&mut data[from..to]),
+            _ => bail!("contiguous numbers of one type expected, found {layout:?}"),
+        }
     }
 }
 

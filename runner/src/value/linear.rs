@@ -47,13 +47,7 @@ pub(super) fn times<T: Elem>(g: &[T], weight: &[T], k: usize) -> Result<Vec<T>> 
 pub(super) fn weight_gradient<T: Elem>(weight: &Tensor, g: &[T], x: &[T]) -> Result<Option<Tensor>> {
     let (o, k) = weight.dims2()?;
     let n = x.len() / k.max(1);
-    let fill = |out: &mut [T], add| product(out, [o, k, n], Mat::rows(g, o).t(), Mat::rows(x, k), add);
-    if sink::write(weight, fill)? {
-        return Ok(None);
-    }
-    let mut out = vec![T::ZERO; o * k];
-    fill(&mut out, false)?;
-    Ok(Some(tensor(out, (o, k))))
+    sink::gradient(weight, |out, add| product(out, [o, k, n], Mat::rows(g, o).t(), Mat::rows(x, k), add))
 }
 
 fn forward<T: Elem>(

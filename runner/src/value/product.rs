@@ -83,7 +83,11 @@ pub(super) fn product<T: Elem>(
         let rows = share(m, by_rows, piece / by_columns);
         let columns = share(n, by_columns, piece % by_columns);
         let (a, b) = (a.from(rows.start, 0), b.from(0, columns.start));
-        one_piece(c, n, [rows, columns], k, [a, b], add);
+        // SAFETY: c is m × n, which was checked; the shares of its rows and columns do not overlap.
+        #[allow(unsafe_code)]
+        unsafe {
+            one_piece(c, n, [rows, columns], k, [a, b], add);
+        }
     });
     Ok(())
 }
@@ -100,7 +104,11 @@ fn in_parts<T: Elem>(c: &mut [T], [m, n, k]: [usize; 3], a: Mat<T>, b: Mat<T>, a
         let mut part = vec![T::ZERO; m * n];
         let pointer = Pointer(part.as_mut_ptr());
         let terms = TERMS.min(k - start);
-        one_piece(pointer, n, [0..m, 0..n], terms, [a.from(0, start), b.from(start, 0)], false);
+        // SAFETY: the part is m × n, and this is the only piece of it.
+        #[allow(unsafe_code)]
+        unsafe {
+            one_piece(pointer, n, [0..m, 0..n], terms, [a.from(0, start), b.from(start, 0)], false);
+        }
         part
     };
     if !add {
@@ -128,8 +136,11 @@ unsafe impl<T: Send> Send for Pointer<T> {}
 unsafe impl<T: Send> Sync for Pointer<T> {}
 
 /// The `rows` and `columns` of c, whose rows lie `c_row` apart, from the same rows of a and columns of b.
+///
+/// # Safety
+/// These rows and columns of c are memory that nobody else reads or writes meanwhile.
 #[allow(unsafe_code)]
-fn one_piece<T: Elem>(
+unsafe fn one_piece<T: Elem>(
     c: Pointer<T>,
     c_row: usize,
     [rows, columns]: [Range<usize>; 2],
@@ -140,7 +151,7 @@ fn one_piece<T: Elem>(
     let (m, n) = (rows.len(), columns.len());
     assert!(a.holds(m, k) && b.holds(k, n), "a piece of a product outside its matrices");
     // SAFETY: `gemm` reads a[0..m, 0..k] and b[0..k, 0..n], which the line above has checked, and reads and writes c
-    // in these rows and columns alone: callers hold c as a whole, of c_row columns, and no two pieces share an element.
+    // in these rows and columns alone, which are the caller's.
     unsafe {
         gemm::gemm(
             m,

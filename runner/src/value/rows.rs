@@ -1,6 +1,6 @@
 //! Rows of a table, picked by their numbers: the embedding, and the rows that reach the head.
 
-use super::cpu::{Elem, by_type, tensor, view, with};
+use super::cpu::{Elem, by_type, view, with};
 use super::sink;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
@@ -46,19 +46,13 @@ impl CustomOp1 for Rows {
 
     fn bwd(&self, table: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         by_type!(grad, T => with::<T, _>(grad, |grad| {
-            let fill = |out: &mut [T], add: bool| {
+            sink::gradient(table, |out, add| {
                 if !add {
                     out.fill(T::ZERO);
                 }
                 self.spread(out, grad);
                 Ok(())
-            };
-            if sink::write(table, fill)? {
-                return Ok(None);
-            }
-            let mut out = vec![T::ZERO; table.elem_count()];
-            self.spread(&mut out, grad);
-            Ok(Some(tensor(out, table.shape())))
+            })
         }))
     }
 }

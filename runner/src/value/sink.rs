@@ -1,11 +1,10 @@
 //! Gradients of parameters, added where they stay: the fused operations write them into buffers that are kept from
 //! step to step.
 
-use super::cpu::{Elem, add_into};
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, TensorId, Var, bail};
-use std::cell::{Cell, RefCell};
+use super::cpu::{Elem, add_into, in_place, tensor};
+use candle_core::{Result, Tensor, TensorId, Var};
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::marker::PhantomData;
 
 struct Sink {
     buffer: Tensor,
@@ -38,15 +37,19 @@ pub(super) fn collect(
     Ok(parameters.iter().map(|p| sinks.get(&p.id()).is_some_and(|sink| sink.written)).collect())
 }
 
-/// Lets `write` put a gradient into the buffer of `parameter`: it adds to what is there if it is given `true`, and
-/// replaces it otherwise. Returns false, without calling it, if there is no buffer.
-pub(super) fn write<T: Elem>(
+/// The gradient by `parameter` that `fill` makes, which adds to what is there if it is given `true` and replaces it
+/// otherwise: in the parameter's buffer, or returned where there is none.
+pub(super) fn gradient<T: Elem>(
     parameter: &Tensor,
-    write: impl FnOnce(&mut [T], bool) -> Result<()>,
-) -> Result<bool> {
-    let Some((buffer, add)) = buffer(parameter.id()) else { return Ok(false) };
-    buffer.inplace_op1(&Write(Cell::new(Some(|data: &mut [T]| write(data, add))), PhantomData))?;
-    Ok(true)
+    fill: impl FnOnce(&mut [T], bool) -> Result<()>,
+) -> Result<Option<Tensor>> {
+    if let Some((buffer, add)) = buffer(parameter.id()) {
+        in_place(&buffer, |data| fill(data, add))?;
+        return Ok(None);
+    }
+    let mut out = vec![T::ZERO; parameter.elem_count()];
+    fill(&mut out, false)?;
+    Ok(Some(tensor(out, parameter.shape())))
 }
 
 /// Adds a gradient to the buffer of a parameter, or puts it in the place of what is there. Returns false if there is no buffer.
@@ -68,19 +71,4 @@ fn buffer(parameter: TensorId) -> Option<(Tensor, bool)> {
         sink.written = true;
         Some((sink.buffer.clone(), add))
     })
-}
-
-struct Write<T, F>(Cell<Option<F>>, PhantomData<fn(&mut [T])>);
-
-impl<T: Elem, F: FnOnce(&mut [T]) -> Result<()>> InplaceOp1 for Write<T, F> {
-    fn name(&self) -> &'static str {
-        "gradient"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        match (self.0.take(), T::vec(storage), layout.contiguous_offsets()) {
-            (Some(write), Some(data), Some((from, to))) => write(&mut data[from..to]),
-            _ => bail!("a gradient of one number type for a buffer of another"),
-        }
-    }
 }

@@ -154,6 +154,16 @@ impl Traced {
         sink::collect(parameters, buffers, add, || self.pull(seed.clone()).map(|_| ()))
     }
 
+    /// The gradients of ⟨seed, self⟩ by these parameters, where they are reached.
+    ///
+    /// # Errors
+    /// As [`Traced::backward`].
+    pub(crate) fn gradients(&self, seed: &Tensor, parameters: &[Var]) -> Result<Vec<Option<Tensor>>> {
+        let buffers = parameters.iter().map(|p| p.zeros_like()).collect::<candle_core::Result<Vec<_>>>()?;
+        let reached = self.backward(seed, parameters, &buffers, false)?;
+        Ok(buffers.into_iter().zip(reached).map(|(buffer, reached)| reached.then_some(buffer)).collect())
+    }
+
     /// Goes back through the steps: gradients by parameters go to their buffers. Returns the gradient by the tape's
     /// input, if it has one.
     fn pull(&self, seed: Tensor) -> Result<Option<Tensor>> {

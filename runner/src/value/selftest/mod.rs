@@ -155,10 +155,7 @@ fn gradients(case: &impl Case, x: &[Tensor], v: &Tensor) -> Result<(Tensor, Vec<
     let vars = x.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
     let tape = Tape::new();
     let y = case.run(&vars.iter().map(|var| tape.parameter(var)).collect::<Vec<_>>())?;
-    let buffers = x.iter().map(Tensor::zeros_like).collect::<candle_core::Result<Vec<_>>>()?;
-    let reached = y.backward(v, &vars, &buffers, false)?;
-    let gradients = buffers.into_iter().zip(reached).map(|(buffer, reached)| reached.then_some(buffer));
-    Ok((y.primal().detach(), gradients.collect()))
+    Ok((y.primal().detach(), y.gradients(v, &vars)?))
 }
 
 /// The derivative along `u[i]` in input i alone, for each i, out of one run along all these directions.
