@@ -215,11 +215,41 @@ pub fn residual_into<T: Real>(
     weight: T,
     out: &mut [T],
 ) -> Result<(), Error> {
+    if label >= logits.len() {
+        return Err(Error::Label { found: label, vocab: logits.len() });
+    }
+    residual_part_into(logits, Some(label), log_z, weight, out)
+}
+
+/// [`residual_into`] for a part of the vocabulary: `label` counts from the part's first label, and is `None` where it
+/// lies in another part; `log_z` is that of all logits.
+///
+/// # Errors
+///
+/// As [`residual_into`].
+///
+/// # Examples
+///
+/// ```
+/// use ldyn_core::{Error, diagnostics::residual_part_into};
+/// let mut g = [0.0_f64; 2];
+/// residual_part_into(&[0.0, 0.0], None, 4.0_f64.ln(), 2.0, &mut g)?;
+/// assert_eq!(g, [0.5, 0.5]);
+/// assert!(residual_part_into(&[0.0, 0.0], Some(2), 4.0_f64.ln(), 2.0, &mut g).is_err());
+/// # Ok::<(), Error>(())
+/// ```
+pub fn residual_part_into<T: Real>(
+    logits: &[T],
+    label: Option<usize>,
+    log_z: T,
+    weight: T,
+    out: &mut [T],
+) -> Result<(), Error> {
     if out.len() != logits.len() {
         return Err(Error::Length { name: "out", found: out.len(), expected: logits.len() });
     }
-    if label >= logits.len() {
-        return Err(Error::Label { found: label, vocab: logits.len() });
+    if let Some(found) = label.filter(|label| *label >= logits.len()) {
+        return Err(Error::Label { found, vocab: logits.len() });
     }
     wide(
         #[inline(always)]
@@ -229,7 +259,9 @@ pub fn residual_into<T: Real>(
             }
         },
     );
-    out[label] -= weight;
+    if let Some(label) = label {
+        out[label] -= weight;
+    }
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 //! The backward of log π(y) by the logits is −(π − e_y): the residual that `ldyn-core` defines.
 
 use super::cpu::{Elem, by_type, simd, tensor, view, with};
-use super::linear::{times, times_transposed, weight_gradient};
-use super::tangent;
+use super::linear::times_transposed;
+use super::residual::Residual;
+use super::{sink, tangent};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use ldyn_core::Real;
@@ -174,31 +175,17 @@ impl Head {
         let Some(mut logits) = kept.and_then(T::into_vec) else {
             candle_core::bail!("log_probs: no logits were kept")
         };
-        self.residuals(&mut logits, 0, vocabulary, &vec![T::ONE; self.targets.len()])?;
-        Ok(tensor(logits, (self.targets.len(), vocabulary)))
-    }
-
-    /// −g·(π − e_y) in the place of logits, for the rows from `first` on.
-    fn residuals<T: Elem>(
-        &self,
-        logits: &mut [T],
-        first: usize,
-        vocabulary: usize,
-        grad: &[T],
-    ) -> Result<()> {
         let stats = &lock(&self.saved).stats;
-        logits
-            .par_chunks_mut(vocabulary)
-            .enumerate()
-            .try_for_each(|(row, z)| {
-                let (label, row) = (self.targets[first + row] as usize, first + row);
-                let log_z = <T as Real>::from_f64(stats[row].log_z);
-                simd(
-                    #[inline(always)]
-                    || residual_in_place(z, label, log_z, -grad[row]),
-                )
-            })
-            .map_err(Error::wrap)
+        let rows = logits.par_chunks_mut(vocabulary).zip(&self.targets).zip(stats);
+        rows.try_for_each(|((z, y), stats)| {
+            let log_z = <T as Real>::from_f64(stats.log_z);
+            simd(
+                #[inline(always)]
+                || residual_in_place(z, *y as usize, log_z, -T::ONE),
+            )
+        })
+        .map_err(Error::wrap)?;
+        Ok(tensor(logits, (self.targets.len(), vocabulary)))
     }
 
     fn backward<T: Elem>(
@@ -211,25 +198,31 @@ impl Head {
         let m = self.targets.len();
         let mut kept = lock(&self.saved).logits.take().and_then(T::into_vec);
         let rows = if kept.is_some() { m } else { rows_within(self.kept_bytes, vocabulary, size_of::<T>()) };
-        let (mut dh, mut dw) = (Vec::new(), None);
+        let stats = &lock(&self.saved).stats;
+        let (mut dh, mut dw) = (vec![T::ZERO; m * d], None);
         with::<T, _>(h, |h| {
             with::<T, _>(w, |w_| {
-                for (chunk, h) in h.chunks(rows * d).enumerate() {
-                    let mut g = kept.take().map_or_else(
+                for (chunk, (h, dh)) in h.chunks(rows * d).zip(dh.chunks_mut(rows * d)).enumerate() {
+                    let logits = kept.take().map_or_else(
                         || {
                             let mut logits = spare();
                             times_transposed(&mut logits, h, w_, d).map(|()| logits)
                         },
                         Ok,
                     )?;
-                    self.residuals(&mut g, chunk * rows, vocabulary, grad)?;
-                    dh.append(&mut times(&g, w_, d)?);
-                    let part = weight_gradient(w, &g, h)?;
+                    let these = chunk * rows..m.min((chunk + 1) * rows);
+                    let residual = Residual {
+                        logits: &logits,
+                        targets: &self.targets[these.clone()],
+                        stats: &stats[these.clone()],
+                        grad: &grad[these],
+                    };
+                    let part = sink::gradient(w, |dw, add| residual.products([dh, dw], add, [h, w_], d))?;
                     dw = match (dw.take(), part) {
                         (Some(dw), Some(part)) => Some((dw + part)?),
                         (dw, part) => dw.or(part),
                     };
-                    put_back(g);
+                    put_back(logits);
                 }
                 Ok(())
             })

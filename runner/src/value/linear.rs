@@ -1,7 +1,7 @@
 //! `x · weightᵀ + bias`.
 
 use super::cpu::{Elem, by_type, simd, sum_rows, tensor, view, with};
-use super::product::{Mat, least_rows, product};
+use super::product::{Mat, least_rows, product, product_anew};
 use super::sink;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
@@ -20,31 +20,29 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Resu
     }
 }
 
-/// `x · weightᵀ` for n rows x of k numbers and weight `[o, k]`, into `out`, which grows as it needs to: n·o numbers.
+/// `x · weightᵀ` for n rows x of k numbers and weight `[o, k]`, in the place of whatever `out` holds: n·o numbers.
 pub(super) fn times_transposed<T: Elem>(out: &mut Vec<T>, x: &[T], weight: &[T], k: usize) -> Result<()> {
     let (n, o) = (x.len() / k.max(1), weight.len() / k.max(1));
     let rows = n.max(least_rows(o));
-    // What is there already is written over, whatever it is.
-    out.resize(rows * o, T::ZERO);
     let padded = (rows > n).then(|| [x, &vec![T::ZERO; (rows - n) * k]].concat());
     let x = padded.as_deref().unwrap_or(x);
-    product(out, [rows, o, k], Mat::rows(x, k), Mat::rows(weight, k).t(), false)?;
+    product_anew(out, [rows, o, k], Mat::rows(x, k), Mat::rows(weight, k).t())?;
     out.truncate(n * o);
     Ok(())
 }
 
 /// g · weight for g `[n, o]` and weight `[o, k]`: `[n, k]`.
-pub(super) fn times<T: Elem>(g: &[T], weight: &[T], k: usize) -> Result<Vec<T>> {
+fn times<T: Elem>(g: &[T], weight: &[T], k: usize) -> Result<Vec<T>> {
     let o = weight.len() / k.max(1);
     let n = g.len() / o.max(1);
-    let mut out = vec![T::ZERO; n * k];
-    product(&mut out, [n, k, o], Mat::rows(g, o), Mat::rows(weight, k), false)?;
+    let mut out = Vec::new();
+    product_anew(&mut out, [n, k, o], Mat::rows(g, o), Mat::rows(weight, k))?;
     Ok(out)
 }
 
 /// The gradient gᵀ·x by a weight `[o, k]`, for rows g `[n, o]` and x `[n, k]`: straight into the buffer that keeps
 /// it, if there is one.
-pub(super) fn weight_gradient<T: Elem>(weight: &Tensor, g: &[T], x: &[T]) -> Result<Option<Tensor>> {
+fn weight_gradient<T: Elem>(weight: &Tensor, g: &[T], x: &[T]) -> Result<Option<Tensor>> {
     let (o, k) = weight.dims2()?;
     let n = x.len() / k.max(1);
     sink::gradient(weight, |out, add| product(out, [o, k, n], Mat::rows(g, o).t(), Mat::rows(x, k), add))

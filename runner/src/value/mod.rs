@@ -17,6 +17,7 @@ mod layout;
 mod linear;
 mod norm;
 mod product;
+mod residual;
 mod rotary;
 mod rows;
 mod selftest;

@@ -43,9 +43,6 @@ impl<'a, T> Mat<'a, T> {
 /// Rows or columns of a piece, at the least.
 const LEAST: usize = 128;
 
-/// From four times this many terms on, sums are made in parts of this length, each a task of its own.
-const TERMS: usize = 4096;
-
 /// The least number of rows of a product with `columns` columns for which `gemm` sums in the
 /// order of large products.
 pub(super) fn least_rows(columns: usize) -> usize {
@@ -67,61 +64,92 @@ pub(super) fn product<T: Elem>(
     b: Mat<T>,
     add: bool,
 ) -> Result<()> {
-    if c.len() != m * n || !a.holds(m, k) || !b.holds(k, n) {
-        bail!("a product of {m} × {k} and {k} × {n} elements in slices that are too short")
+    check(c.len(), [m, n, k], a, b)?;
+    // SAFETY: c is m × n, which was checked.
+    #[allow(unsafe_code)]
+    unsafe {
+        all_pieces(Pointer(c.as_mut_ptr()), [m, n, k], a, b, add);
     }
-    if k >= 4 * TERMS {
-        return in_parts(c, [m, n, k], a, b, add);
+    Ok(())
+}
+
+/// c = a·b by all threads in the place of whatever `c` holds; what it has to grow by is not filled with zeros before.
+///
+/// # Errors
+/// As [`product`].
+pub(super) fn product_anew<T: Elem>(
+    c: &mut Vec<T>,
+    [m, n, k]: [usize; 3],
+    a: Mat<T>,
+    b: Mat<T>,
+) -> Result<()> {
+    c.clear();
+    if k == 0 {
+        c.resize(m * n, T::ZERO);
+        return Ok(());
     }
+    check(m * n, [m, n, k], a, b)?;
+    c.reserve_exact(m * n);
+    // SAFETY: there is room for m × n numbers. The pieces cover them, and a sum of k > 0 products that is not added to
+    // what is there writes every one and reads none.
+    #[allow(unsafe_code)]
+    unsafe {
+        all_pieces(Pointer(c.as_mut_ptr()), [m, n, k], a, b, false);
+        c.set_len(m * n);
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `c` points to memory for m × n numbers that nobody else reads or writes meanwhile.
+#[allow(unsafe_code)]
+unsafe fn all_pieces<T: Elem>(c: Pointer<T>, [m, n, k]: [usize; 3], a: Mat<T>, b: Mat<T>, add: bool) {
     let threads = rayon::current_num_threads();
     let pieces = |extent: usize| if threads == 1 { 1 } else { (extent / LEAST).clamp(1, 4 * threads) };
     // `gemm` copies all of b together for every piece of rows, and rows of a that lie close not at all.
     let columns_first = n > m || (a.col == 1 && n >= 2 * LEAST);
     let (by_rows, by_columns) = if columns_first { (1, pieces(n)) } else { (pieces(m), 1) };
-    let c = Pointer(c.as_mut_ptr());
     (0..by_rows * by_columns).into_par_iter().for_each(|piece| {
         let rows = share(m, by_rows, piece / by_columns);
         let columns = share(n, by_columns, piece % by_columns);
         let (a, b) = (a.from(rows.start, 0), b.from(0, columns.start));
-        // SAFETY: c is m × n, which was checked; the shares of its rows and columns do not overlap.
-        #[allow(unsafe_code)]
+        // SAFETY: c is m × n; the shares of its rows and columns do not overlap.
         unsafe {
             one_piece(c, n, [rows, columns], k, [a, b], add);
         }
     });
+}
+
+/// [`product`] by this thread alone.
+///
+/// # Errors
+/// As [`product`].
+pub(super) fn serial<T: Elem>(
+    c: &mut [T],
+    [m, n, k]: [usize; 3],
+    a: Mat<T>,
+    b: Mat<T>,
+    add: bool,
+) -> Result<()> {
+    check(c.len(), [m, n, k], a, b)?;
+    // SAFETY: c is m × n, which was checked, and this is the only piece of it.
+    #[allow(unsafe_code)]
+    unsafe {
+        one_piece(Pointer(c.as_mut_ptr()), n, [0..m, 0..n], k, [a, b], add);
+    }
+    Ok(())
+}
+
+fn check<T>(c: usize, [m, n, k]: [usize; 3], a: Mat<T>, b: Mat<T>) -> Result<()> {
+    if c != m * n || !a.holds(m, k) || !b.holds(k, n) {
+        bail!("a product of {m} × {k} and {k} × {n} elements in slices that are too short")
+    }
     Ok(())
 }
 
 /// The `i`-th of `parts` even parts of `0..n`.
 fn share(n: usize, parts: usize, i: usize) -> Range<usize> {
     n * i / parts..n * (i + 1) / parts
-}
-
-/// A product with a long sum: parts of the sum beside each other, then added in order.
-fn in_parts<T: Elem>(c: &mut [T], [m, n, k]: [usize; 3], a: Mat<T>, b: Mat<T>, add: bool) -> Result<()> {
-    let starts: Vec<usize> = (0..k).step_by(TERMS).collect();
-    let part = |start: usize| {
-        let mut part = vec![T::ZERO; m * n];
-        let pointer = Pointer(part.as_mut_ptr());
-        let terms = TERMS.min(k - start);
-        // SAFETY: the part is m × n, and this is the only piece of it.
-        #[allow(unsafe_code)]
-        unsafe {
-            one_piece(pointer, n, [0..m, 0..n], terms, [a.from(0, start), b.from(start, 0)], false);
-        }
-        part
-    };
-    if !add {
-        c.fill(T::ZERO);
-    }
-    // As many at a time as there are threads: memory for all of them is not needed.
-    for some in starts.chunks(rayon::current_num_threads()) {
-        let parts: Vec<Vec<T>> = some.par_iter().map(|start| part(*start)).collect();
-        for part in parts {
-            c.iter_mut().zip(part).for_each(|(c, x)| *c += x);
-        }
-    }
-    Ok(())
 }
 
 /// Where a product is written; its pieces do not overlap.
@@ -194,7 +222,7 @@ mod tests {
 
     #[test]
     fn every_form_equals_the_sum_of_products() {
-        for [m, n, k] in [[1, 1, 1], [3, 5, 2], [300, 7, 30], [20, 700, 9], [290, 290, 11], [3, 4, 17_000]] {
+        for [m, n, k] in [[1, 1, 1], [3, 5, 2], [300, 7, 30], [20, 700, 9], [290, 290, 11], [3, 4, 900]] {
             let (a, b) = (draw(m * k, 0.7), draw(k * n, 1.3));
             for (a_t, b_t, add) in [(false, false, false), (true, false, true), (false, true, true)] {
                 let a = if a_t { Mat::rows(&a, m).t() } else { Mat::rows(&a, k) };
@@ -203,6 +231,11 @@ mod tests {
                 let mut expected = if add { found.clone() } else { vec![0.0; m * n] };
                 product(&mut found, [m, n, k], a, b, add).unwrap();
                 plain(&mut expected, [m, n, k], a, b);
+                if !add {
+                    let mut anew = vec![f64::NAN; 5];
+                    product_anew(&mut anew, [m, n, k], a, b).unwrap();
+                    assert!(anew == found, "{m} × {n} × {k}");
+                }
                 for (x, y) in found.iter().zip(&expected) {
                     assert!((x - y).abs() < 1e-11 * k as f64, "{m} × {n} × {k}: {x} for {y}");
                 }
@@ -220,11 +253,13 @@ mod tests {
         assert!(try_with(&a, &b));
         assert!(!try_with(&a[..5], &b) && !try_with(&a, &b[..5]));
         assert!(product(&mut c[..3], [2, 2, 3], Mat::rows(&a, 3), Mat::rows(&b, 2), false).is_err());
+        assert!(product_anew(&mut c, [2, 2, 3], Mat::rows(&a, 3), Mat::rows(&b[..5], 2)).is_err());
+        assert!(product_anew(&mut c, [2, 2, 0], Mat::rows(&a, 0), Mat::rows(&b, 2)).is_ok() && c == [0.0; 4]);
     }
 
     #[test]
     fn no_bit_depends_on_the_number_of_threads_or_rows() {
-        for [m, n, k] in [[700, 70, 600], [70, 3000, 130], [9, 11, 20_000]] {
+        for [m, n, k] in [[700, 70, 600], [70, 3000, 130], [9, 11, 2000]] {
             let a: Vec<f32> = draw(m * k, 0.7).iter().map(|x| *x as f32).collect();
             let b: Vec<f32> = draw(k * n, 1.3).iter().map(|x| *x as f32).collect();
             let with = |threads: usize, rows: usize| {
