@@ -2,7 +2,7 @@
 """Shows that costs grow no faster than the work: a DPO step over tokens and over the vocabulary, a probe sweep over prompts.
 
 Needs: cargo (or `--ldyn PATH`), Python >= 3.10 without packages; the gpt-neox-20b tokenizer and the probe file of
-`../shared/data` beside the checkout (`--data`). From the repository's root:
+`data/` (`--data`; examples/configs/README.md tells where from). From the repository's root:
 
     python benches/cost_growth.py [--rounds 5] [--threads 2] [--svg cost_growth.svg] [--json FILE] [--ldyn PATH]
 
@@ -117,7 +117,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=HERE.parent / "data")
     parser.add_argument("--svg", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--ldyn", type=Path)

@@ -2,7 +2,7 @@
 """Times SFT, DPO, probing and starting up in ldyn beside PyTorch, in turns, in one run.
 
 Needs: cargo; Python >= 3.10 with torch, transformers, tokenizers and, for `--work trl`, trl and datasets; real HH pairs and
-tokenizers as `../shared/data` beside the checkout holds them (`--data`). From the repository's root:
+tokenizers in `data/` (`--data`; examples/configs/README.md tells where from). From the repository's root:
 
     python benches/training_vs_torch.py [--shape 14m 70m qwen] [--work sft dpo trl probe start] [--threads 2 1]
         [--rounds 5] [--steps 5] [--json FILE] [--ldyn PATH]
@@ -330,7 +330,7 @@ def parsed():
     parser.add_argument("--steps", type=int, default=5, help="timed steps of a start")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before those")
     parser.add_argument("--prompts", type=int, default=50, help="probed prompts")
-    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data", help="folder with hh-probe/ and tokenizers/")
+    parser.add_argument("--data", type=Path, default=HERE.parent / "data", help="folder with hh-probe/ and tokenizers/")
     parser.add_argument("--json", type=Path, help="file that receives every figure")
     parser.add_argument("--ldyn", help="a built ldyn")
     options = parser.parse_args()

@@ -1,6 +1,9 @@
 //! Finetune Pythia and Qwen models and watch what every step does to every kind of response.
+//!
+//! [`book`] explains what is computed, how to use it and how to read what comes of it; the README has the first hour.
 
 pub mod bench;
+pub mod book;
 pub mod chat;
 pub mod checkpoint;
 pub mod cli;

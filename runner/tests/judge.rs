@@ -1,57 +1,16 @@
 //! `ldyn judge` against a server that is a program of its own (`examples/chat_server.rs`), and by likelihood.
 
+mod server;
+
 use serde_json::{Value, json};
+use server::Server;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/demo/base");
-
-/// The server, until it is dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let test = std::env::current_exe().unwrap();
-        let program = test.parent().unwrap().with_file_name("examples").join("chat_server");
-        let program = program.with_extension(std::env::consts::EXE_EXTENSION);
-        assert!(
-            program.exists(),
-            "first `cargo build -p ldyn --example chat_server`; `cargo test` does so itself"
-        );
-        let mut command = Command::new(program);
-        command.args(arguments).args(["--for-seconds", "120"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { child, url: url.trim().to_owned() }
-    }
-
-    /// Completions that it was asked for.
-    fn calls(&self) -> usize {
-        let host = self.url.trim_start_matches("http://").trim_end_matches("/v1");
-        let mut stream = TcpStream::connect(host).unwrap();
-        write!(stream, "GET /calls HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut said = String::new();
-        stream.read_to_string(&mut said).unwrap();
-        said.split("\r\n\r\n").nth(1).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It ends with its input.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
 
 /// A folder with answers of two models.
 struct Place(tempfile::TempDir);
