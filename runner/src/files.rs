@@ -128,7 +128,8 @@ fn partial(path: &Path, mark: &str) -> Result<PathBuf> {
     Ok(path.with_file_name(partial))
 }
 
-fn parent(path: &Path) -> &Path {
+/// The folder that a file lies in; that of a bare name is `.`, which `Path::parent` gives as an empty path.
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -127,7 +127,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let cut = args.stop_human_turn.then(|| cut_at_human_turn(&mut pairs));
     let calls = args.out.as_deref().map(beside);
     if let Some(out) = &args.out {
-        let folder = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = crate::files::parent(out);
         ensure!(folder.is_dir(), "--out {}: there is no folder {}", out.display(), folder.display());
         ensure!(*out != args.a && *out != args.b, "--out {} would replace what is judged", out.display());
         // Rows can be made again from the replies beside them; without these they are somebody's work.

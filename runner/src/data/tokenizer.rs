@@ -41,7 +41,7 @@ impl Tokenizer {
     /// A missing or broken file; an end-of-sequence token that is not in the vocabulary, or none at all.
     pub fn load(path: &Path, eos_token: Option<&str>) -> Result<Self> {
         let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
-        let folder = file.parent().unwrap_or(Path::new("."));
+        let folder = crate::files::parent(&file);
         let bytes = std::fs::read(&file).with_context(|| {
             format!("cannot read {}: expected a model folder with its tokenizer.json", file.display())
         })?;

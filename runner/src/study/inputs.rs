@@ -144,7 +144,7 @@ fn shape(study: &Study) -> Result<(ModelConfig, PathBuf)> {
     let source = &study.model;
     let (config, beside) = match (&source.path, &source.config) {
         (Some(folder), _) => (ModelConfig::load(folder)?, folder.clone()),
-        (None, Some(file)) => (ModelConfig::read(file)?, file.parent().unwrap_or(Path::new(".")).to_owned()),
+        (None, Some(file)) => (ModelConfig::read(file)?, crate::files::parent(file).to_owned()),
         (None, None) => bail!("[model] needs `path` or `config`"),
     };
     Ok((config, source.tokenizer.clone().unwrap_or(beside)))
@@ -189,7 +189,7 @@ fn need(study: &Study) -> Need {
 
 /// The folder that a tokenizer's file lies in, or the folder itself.
 pub(super) fn folder_of(assets: &Path) -> &Path {
-    if assets.is_dir() { assets } else { assets.parent().unwrap_or(Path::new(".")) }
+    if assets.is_dir() { assets } else { crate::files::parent(assets) }
 }
 
 /// How the data table is read, asking nothing of the records.
