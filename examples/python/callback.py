@@ -56,7 +56,7 @@ class LdynCallback(TrainerCallback):
             room = max_length - len(prompt)
             answers = {kind: (encode(probe[kind]) + [tokenizer.eos_token_id])[:room] for kind in self.kinds if kind in probe}
             self.probes.append((prompt, answers))
-        self.probe_seconds, self.last_probe = 0.0, None
+        self.probe_seconds, self.last_probe, self.tokens = 0.0, None, 0
 
     # ---- records -----------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class LdynCallback(TrainerCallback):
         """A row of `metrics.jsonl` for each step that the Trainer logs; TRL's names are ldyn's."""
         if not state.is_world_process_zero or "loss" not in (logs or {}):
             return
-        now = time.monotonic()
+        now, tokens = time.monotonic(), int(logs.get("num_tokens", 0))
         row = {
             "stage": self.objective,
             "step": state.global_step,
@@ -152,12 +152,12 @@ class LdynCallback(TrainerCallback):
             "loss": float(logs["loss"]),
             "learning_rate": float(logs.get("learning_rate", args.learning_rate)),
             "grad_norm": float(logs.get("grad_norm", 0.0)),
-            "num_tokens": int(logs.get("num_tokens", 0)),
+            "num_tokens": max(0, tokens - self.tokens),  # the Trainer counts from the start
             "seconds": now - self.step_begun,
         }
         same = ("logps/chosen", "logps/rejected", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
         self.append("metrics.jsonl", [{**row, **{name: float(logs[name]) for name in same if name in logs}}])
-        self.step_begun = now
+        self.step_begun, self.tokens = now, tokens
 
     def on_step_end(self, args, state, control, model=None, **_):
         if not state.is_world_process_zero or state.global_step % self.every:
