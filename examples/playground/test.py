@@ -95,17 +95,16 @@ def sliders_and_keys_change_the_numbers(page):
 
 
 def bars_are_dragged(page):
-    page.open("#start=0&v=4&minus=3&n=1")
-    where = "const b = document.querySelector('.bar[data-label=\"1\"] .handle').getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]"
-    at = page.browser.run(where)
-    page.browser.drag(at, [at[0], at[1] + 60])
-    p = float(page.table()[1][1])
-    assert 0.02 < p < 0.23, p
-    assert abs(sum(float(row[1]) for row in page.table()) - 1) < 3e-4
-    assert page.browser.run("return document.querySelector('input[name=start]:checked').value") == "own"
-    page.browser.run("window.dispatchEvent(new Event('resize'))")
-    kept = page.browser.run("return location.hash")
-    page.open(kept)
+    top = "const b = document.querySelector('.bar[data-label=\"1\"] .handle').getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]"
+    for kind in ("mouse", "touch"):
+        page.open("#start=0&v=4&minus=3&n=1")
+        at = page.browser.run(top)
+        page.browser.drag(at, [at[0], at[1] + 60], kind)
+        p = float(page.table()[1][1])
+        assert 0.02 < p < 0.23, f"{kind}: {p}"
+        assert abs(sum(float(row[1]) for row in page.table()) - 1) < 3e-4
+        assert page.browser.run("return document.querySelector('input[name=start]:checked').value") == "own"
+    page.open(page.browser.run("return location.hash"))
     assert abs(float(page.table()[1][1]) - p) < 1e-4, "the address does not bring the distribution back"
 
 

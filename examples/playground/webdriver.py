@@ -95,12 +95,12 @@ class Browser:
         text = "".join(KEYS.get(key, key) for key in keys)
         self._call("POST", f"/element/{found[ELEMENT]}/value", {"text": text})
 
-    def drag(self, start, end):
-        """Presses the mouse at one point of the window, moves it to another and lets go."""
+    def drag(self, start, end, kind="mouse"):
+        """Presses the mouse (or kind="touch", a finger) at one point of the window, moves it to another and lets go."""
         move = lambda at, ms: {"type": "pointerMove", "duration": ms, "x": round(at[0]), "y": round(at[1])}
         actions = [move(start, 0), {"type": "pointerDown", "button": 0}, move(end, 50), {"type": "pointerUp", "button": 0}]
-        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions}
-        self._call("POST", "/actions", {"actions": [mouse]})
+        pointer = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": actions}
+        self._call("POST", "/actions", {"actions": [pointer]})
 
     def devtools(self, command, **parameters):
         """A command of the DevTools protocol."""

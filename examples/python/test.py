@@ -210,6 +210,15 @@ def the_stub_names_what_there_is():
     assert named == {name for name in vars(ldyn.Step) if not name.startswith("_")}
 
 
+def the_readme_prints_what_it_says():
+    text = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    printed = []
+    exec(code, {"print": lambda *values: printed.append(" ".join(map(str, values)))})
+    said = [line.split("# ")[1].removesuffix("...") for line in code.splitlines() if line.startswith("print")]
+    assert len(said) == len(printed) == 1 and printed[0].startswith(said[0]), (printed, said)
+
+
 if __name__ == "__main__":
     for test in [
         softmax_of_rows_of_both_types_and_every_layout,
@@ -222,6 +231,7 @@ if __name__ == "__main__":
         losses_are_the_tables_and_their_weights_are_the_gradients,
         every_statement_holds,
         the_stub_names_what_there_is,
+        the_readme_prints_what_it_says,
     ]:
         test()
         print(f"   {test.__name__.replace('_', ' ')}")

@@ -13,7 +13,14 @@ import tempfile
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast, Trainer, TrainingArguments
+from transformers import (
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+)
 
 import ldyn
 from callback import LdynCallback, response_row
@@ -87,7 +94,9 @@ def the_trainer_leaves_records_that_ldyn_reads():
         )
         stop = dict(stop_on=["unsure-of-everything"], ldyn=program) if program else {}
         record = LdynCallback(folder, probes, tokenizer, every=4, objective="dpo", **stop)
-        Pushed(model, arguments, train_dataset=data, callbacks=[record]).train()
+        trainer = Pushed(model, arguments, train_dataset=data, callbacks=[record])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
 
         rows = [json.loads(line) for line in open(folder / "probes.jsonl")]
         taken = sorted({row["step"] for row in rows})
