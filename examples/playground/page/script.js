@@ -100,6 +100,8 @@ function nats(x) {
   return `${x > 0 ? "+" : x < 0 ? "−" : ""}${words}`;
 }
 const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
+/** What the core writes as π_{y*} and e^{x}, with its indices below and its powers above the line. */
+const typeset = (s) => escaped(s).replace(/_\{([^{}]*)\}|_(\w)/g, "<sub>$1$2</sub>").replace(/\^\{([^{}]*)\}/g, "<sup>$1</sup>");
 const escaped = (s) => s.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
 
 /** The names that a label has: y⁻, y⁺, y*. */
@@ -334,6 +336,7 @@ const CLAIMS = {
 const HERE = { 1: ["holds", "✓", "holds"], 0: ["silent", "○", "condition not met"], "-1": ["fails", "✗", "FAILS"], 2: ["silent", "○", "no step yet"] };
 
 function writeClaims() {
+  $("which").textContent = shown > 1 ? "of the last step" : "of this step";
   $("claims").innerHTML = CLAIMS[state.mode].map(([id, words, numbers]) => {
     const which = statements.findIndex((s) => s.id === id);
     const [name, mark, here] = id === null ? ["silent", "≠", ""] : HERE[core.outcome(which)];
@@ -364,7 +367,7 @@ function writeStatements() {
     : `All ${statements.length} statements, checked on this step: ${count(1)} hold, ${count(0)} say nothing here, ${count(-1)} fail`;
   $("statements").querySelector("tbody").innerHTML = statements.map(({ id, words, kind }, i) => {
     const [name, mark, here] = HERE[outcomes[i]];
-    return `<tr class="${name}"><td>${id.split("/")[1]}</td><td>${kind}</td><td>${mark} ${here}</td><td>${escaped(words)}</td></tr>`;
+    return `<tr class="${name}"><td>${id.split("/")[1]}</td><td>${kind}</td><td>${mark} ${here}</td><td>${typeset(words)}</td></tr>`;
   }).join("");
 }
 
