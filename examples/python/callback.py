@@ -44,6 +44,8 @@ class LdynCallback(TrainerCallback):
             raise ValueError("the tokenizer has no end-of-sequence token; responses end with it")
         if stop_on and ldyn is None:
             raise ValueError("stop_on needs the program that looks for alarms: ldyn='ldyn'")
+        if not 0 < max_prompt < max_length:
+            raise ValueError(f"max_prompt is {max_prompt}; expected more than 0 and less than max_length, {max_length}")
         self.folder, self.every, self.objective = pathlib.Path(folder), every, objective
         self.stop_on, self.program, self.seen_alarms = set(stop_on), ldyn, 0
         self.kinds = list(dict.fromkeys(kind for probe in probes for kind in probe if kind != "prompt"))
@@ -121,7 +123,8 @@ class LdynCallback(TrainerCallback):
     def alarms(self):
         """The alarms that `ldyn` finds in the records so far, those that are new."""
         subprocess.run([self.program, "--quiet", "report", "--alarms", self.folder], check=True, stdout=subprocess.DEVNULL)
-        found = [json.loads(line) for line in open(self.folder / "alarms.jsonl", encoding="utf-8")]
+        lines = (self.folder / "alarms.jsonl").read_text(encoding="utf-8").splitlines()
+        found = [json.loads(line) for line in lines]
         new, self.seen_alarms = found[self.seen_alarms :], len(found)
         return new
 

@@ -59,10 +59,10 @@ def adapt(pi: NDArray[_Float], v: NDArray[_Float]) -> NDArray[_Float]: ...
 def losses() -> dict[str, LossInfo]: ...
 def preference_loss(
     name: str,
-    chosen: NDArray[np.float64],
-    rejected: NDArray[np.float64],
-    ref_chosen: NDArray[np.float64] | None = None,
-    ref_rejected: NDArray[np.float64] | None = None,
+    chosen: NDArray[np.floating],
+    rejected: NDArray[np.floating],
+    ref_chosen: NDArray[np.floating] | None = None,
+    ref_rejected: NDArray[np.floating] | None = None,
     chosen_len: Sequence[int] | NDArray[np.integer] | None = None,
     rejected_len: Sequence[int] | NDArray[np.integer] | None = None,
     **parameters: float | bool | str,

@@ -40,7 +40,12 @@ def plain_log_softmax(z):
 def softmax_of_rows_of_both_types_and_every_layout():
     for dtype in (np.float32, np.float64):
         block = (20 * random.standard_normal((6, 40))).astype(dtype)
-        for z in (block, block[0], block[::2, ::3], block.T, block[:, ::-1], np.asfortranarray(block), block[:0]):
+        records = np.zeros(40, dtype=[("x", np.int8), ("z", dtype)])
+        records["z"] = block[1]
+        shifted = np.zeros(block.nbytes + 1, np.uint8)[1:].view(dtype).reshape(block.shape)
+        shifted[:] = block
+        views = (block, block[0], block[::2, ::3], block.T, block[:, ::-1], np.asfortranarray(block), block[:0])
+        for z in (*views, records["z"], shifted, np.broadcast_to(block[2], (3, 40))):
             for f, plain in [(ldyn.log_softmax, plain_log_softmax), (ldyn.softmax, lambda z: np.exp(plain_log_softmax(z)))]:
                 found = f(z)
                 assert found.dtype == dtype and found.flags.c_contiguous
@@ -53,6 +58,7 @@ def what_does_not_fit_is_refused_with_found_and_expected():
     row, rows = np.zeros(3), np.zeros((2, 3))
     refused(TypeError, ["list", "expected a numpy array of float32 or float64"], ldyn.softmax, [1.0, 2.0])
     refused(TypeError, ["int64", "float32 or float64"], ldyn.softmax, np.zeros(3, dtype=np.int64))
+    refused(TypeError, [">f8", "float32 or float64"], ldyn.softmax, np.zeros(3, dtype=">f8"))
     refused(ValueError, ["(V,) or (N, V)", "[1, 2, 3]"], ldyn.softmax, np.zeros((1, 2, 3)))
     refused(ValueError, ["(0,)", "at least one label"], ldyn.softmax, np.zeros(0))
     refused(ValueError, ["row 1", "logit 2", "NaN"], ldyn.softmax, np.array([[0.0, 0, 0], [0, 0, np.nan]]))

@@ -1,8 +1,9 @@
 //! Preference losses by name, from the core's table.
 
-use crate::rows::refuse;
+use crate::rows::{Floats, each, refuse};
+use ldyn_core::Real;
 use ldyn_core::loss::{Divergence, Objective, ObjectiveInfo, PairLogps, Parameters, PreferenceLoss, TABLE};
-use numpy::{PyArray1, PyReadonlyArray1};
+use numpy::PyArray1;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -29,10 +30,10 @@ pub(crate) fn losses(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 
 /// The loss of each pair and its weights (w₊, w₋): ∂L/∂log π(y⁺) = −w₊, ∂L/∂log π(y⁻) = +w₋.
 ///
-/// `chosen` and `rejected` are log π(y⁺) and log π(y⁻), sums over tokens in nats, float64 arrays with a number
+/// `chosen` and `rejected` are log π(y⁺) and log π(y⁻), sums over tokens in nats, arrays with a number
 /// a pair; `ref_chosen` and `ref_rejected` the same of the reference, needed where the loss reads it; `chosen_len` and
 /// `rejected_len` numbers of tokens, needed where the loss reads them. Parameters have the names of TRL: see losses().
-/// Returns (loss, chosen_weight, rejected_weight), an array each; their mean over a batch is the caller's to take.
+/// Returns (loss, chosen_weight, rejected_weight), an array of float64 each; their mean over a batch is the caller's to take.
 #[pyfunction]
 #[pyo3(signature = (
     name, chosen, rejected, ref_chosen=None, ref_rejected=None, chosen_len=None, rejected_len=None, **parameters
@@ -130,12 +131,11 @@ fn parameters_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<Parameters<f64>>
 }
 
 fn sums(name: &str, given: &Bound<'_, PyAny>, expected: Option<usize>) -> PyResult<Vec<f64>> {
-    let array: PyReadonlyArray1<'_, f64> = given.extract().map_err(|_| {
-        let found = given.get_type();
-        PyTypeError::new_err(format!("`{name}` is {found}; expected a float64 array with a number a pair"))
-    })?;
-    check_length(name, array.as_array().len(), expected)?;
-    Ok(array.as_array().to_vec())
+    let sums: Vec<f64> = each!(Floats::of(name, given)?, |rows| {
+        rows.single(name)?.iter().map(|sum| sum.to_f64()).collect()
+    });
+    check_length(name, sums.len(), expected)?;
+    Ok(sums)
 }
 
 fn counts(name: &str, given: &Bound<'_, PyAny>, expected: usize) -> PyResult<Vec<usize>> {

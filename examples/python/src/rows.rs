@@ -1,7 +1,7 @@
 //! Arrays of rows: checked on the way in, made on the way out.
 
 use ldyn_core::{Error, Real};
-use numpy::{Element, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{Element, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -11,9 +11,9 @@ impl Number for f32 {}
 impl Number for f64 {}
 
 /// Rows of either type.
-pub(crate) enum Floats {
-    F32(Rows<f32>),
-    F64(Rows<f64>),
+pub(crate) enum Floats<'py> {
+    F32(Rows<'py, f32>),
+    F64(Rows<'py, f64>),
 }
 
 /// Runs the same code on rows of either type.
@@ -27,9 +27,9 @@ macro_rules! each {
 }
 pub(crate) use each;
 
-impl Floats {
+impl<'py> Floats<'py> {
     /// The array called `name` of a function's arguments.
-    pub(crate) fn of(name: &str, array: &Bound<'_, PyAny>) -> PyResult<Floats> {
+    pub(crate) fn of(name: &str, array: &Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(array) = array.cast::<PyArrayDyn<f32>>() {
             Ok(Floats::F32(Rows::of(name, array)?))
         } else if let Ok(array) = array.cast::<PyArrayDyn<f64>>() {
@@ -61,14 +61,14 @@ impl Shape {
     }
 }
 
-/// Rows one after another, whatever layout the array had.
-pub(crate) struct Rows<T> {
-    data: Vec<T>,
+/// Rows one after another: the array's own memory if it is laid out so, numpy's copy of it otherwise.
+pub(crate) struct Rows<'py, T: Number> {
+    data: PyReadonlyArrayDyn<'py, T>,
     shape: Shape,
 }
 
-impl<T: Number> Rows<T> {
-    fn of(name: &str, array: &Bound<'_, PyArrayDyn<T>>) -> PyResult<Self> {
+impl<'py, T: Number> Rows<'py, T> {
+    fn of(name: &str, array: &Bound<'py, PyArrayDyn<T>>) -> PyResult<Self> {
         let shape = match *array.shape() {
             [vocab] => Shape { rows: None, vocab },
             [rows, vocab] => Shape { rows: Some(rows), vocab },
@@ -81,7 +81,15 @@ impl<T: Number> Rows<T> {
             let message = format!("`{name}` has shape {}; expected at least one label", shape.words());
             return Err(PyValueError::new_err(message));
         }
-        Ok(Rows { data: array.try_readonly()?.as_array().iter().copied().collect(), shape })
+        // A contiguous array of numbers that are not aligned, or a field of records, is no slice either.
+        let aligned: bool = array.getattr("flags")?.getattr("aligned")?.extract()?;
+        let data = if aligned && array.is_c_contiguous() {
+            array.try_readonly()?
+        } else {
+            array.call_method1("copy", ("C",))?.cast_into::<PyArrayDyn<T>>()?.try_readonly()?
+        };
+        data.as_slice()?;
+        Ok(Rows { data, shape })
     }
 
     pub(crate) fn shape(&self) -> Shape {
@@ -89,13 +97,13 @@ impl<T: Number> Rows<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[T]> {
-        self.data.chunks_exact(self.shape.vocab)
+        self.as_slice().chunks_exact(self.shape.vocab)
     }
 
     /// The one row of shape (V,).
     pub(crate) fn single(&self, name: &str) -> PyResult<&[T]> {
         if self.shape.rows.is_none() {
-            return Ok(&self.data);
+            return Ok(self.as_slice());
         }
         let message = format!("`{name}` has shape {}; expected (V,), one row", self.shape.words());
         Err(PyValueError::new_err(message))
@@ -103,34 +111,38 @@ impl<T: Number> Rows<T> {
 
     /// All numbers, row after row.
     pub(crate) fn as_slice(&self) -> &[T] {
-        &self.data
+        // `of` has seen that it is one.
+        self.data.as_slice().unwrap_or_default()
     }
 
     /// Another argument of the same type and shape.
-    pub(crate) fn like(&self, name: &str, array: &Bound<'_, PyAny>) -> PyResult<Rows<T>> {
+    pub(crate) fn like(&self, name: &str, array: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of_shape(name, array, self.shape)
+    }
+
+    fn of_shape(name: &str, array: &Bound<'py, PyAny>, expected: Shape) -> PyResult<Self> {
         let same_type = array.cast::<PyArrayDyn<T>>();
-        let expected = T::get_dtype(array.py()).to_string();
-        let other = Rows::of(name, same_type.map_err(|_| wrong_type(name, array, &expected))?)?;
-        if other.shape == self.shape {
-            return Ok(other);
+        let name_of_type = T::get_dtype(array.py()).to_string();
+        let rows = Rows::of(name, same_type.map_err(|_| wrong_type(name, array, &name_of_type))?)?;
+        if rows.shape == expected {
+            return Ok(rows);
         }
-        let [found, expected] = [other.shape, self.shape].map(Shape::words);
+        let [found, expected] = [rows.shape, expected].map(Shape::words);
         Err(PyValueError::new_err(format!("`{name}` has shape {found}; expected {expected}")))
     }
 
     /// Another argument of the same type: one row of `expected` numbers.
-    pub(crate) fn features(&self, name: &str, array: &Bound<'_, PyAny>, expected: usize) -> PyResult<Vec<T>> {
-        let shape = Shape { rows: None, vocab: expected };
-        Ok(Rows::<T> { data: Vec::new(), shape }.like(name, array)?.data)
+    pub(crate) fn one(&self, name: &str, array: &Bound<'py, PyAny>, expected: usize) -> PyResult<Self> {
+        Self::of_shape(name, array, Shape { rows: None, vocab: expected })
     }
 
     /// A new array of the same shape, made row by row.
-    pub(crate) fn map<'py>(
+    pub(crate) fn map(
         &self,
         py: Python<'py>,
         mut f: impl FnMut(&[T], &mut [T]) -> Result<(), Error>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let mut out = vec![T::ZERO; self.data.len()];
+        let mut out = vec![T::ZERO; self.as_slice().len()];
         for (i, (row, out)) in self.iter().zip(out.chunks_exact_mut(self.shape.vocab)).enumerate() {
             f(row, out).map_err(|error| in_row(self.shape, i, error))?;
         }

@@ -64,7 +64,7 @@ pub(crate) fn step(
     })
 }
 
-fn step_of<T: Number>(py: Python<'_>, rows: &Rows<T>, label: usize, size: f64) -> PyResult<Step> {
+fn step_of<T: Number>(py: Python<'_>, rows: &Rows<'_, T>, label: usize, size: f64) -> PyResult<Step> {
     let pi = Distribution::new(rows.as_slice()).map_err(refuse)?;
     let vocab = pi.vocab();
     let (mut after, mut growth) = (vec![T::ZERO; vocab], vec![T::ZERO; vocab]);
@@ -148,10 +148,11 @@ pub(crate) fn predict_step<'py>(
         if rows.shape().rows.is_none() {
             return Err(PyValueError::new_err("`weights` has one dimension; expected shape (V, F)"));
         }
-        let like = |name, phi| rows.features(name, phi, features);
-        let (observed, updated) = (like("phi_observed", phi_observed)?, like("phi_updated", phi_updated)?);
+        let one = |name, phi| rows.one(name, phi, features);
+        let (observed, updated) = (one("phi_observed", phi_observed)?, one("phi_updated", phi_updated)?);
         let (predicted, measured) =
-            predict(features, rows.as_slice(), &observed, &updated, label, learning_rate).map_err(refuse)?;
+            predict(features, rows.as_slice(), observed.as_slice(), updated.as_slice(), label, learning_rate)
+                .map_err(refuse)?;
         let shape = Shape { rows: None, vocab: predicted.len() };
         PyTuple::new(py, [array(py, predicted, shape)?, array(py, measured, shape)?])
     })
