@@ -59,14 +59,12 @@ fn dash(style: Style) -> String {
 /// What plotters drew, the parts of each line in a group of its own.
 fn grouped(chart: &Chart, placed: &Placed, svg: &str, form: Form) -> String {
     let body = svg.split_once('>').map_or(svg, |(_, body)| body).replace("</svg>", "");
+    // Now every element begins a line, and nothing else does so with a bracket: text has none.
+    let body = body.replace("\n</text>", "</text>");
     let marks: Vec<String> = (0..chart.lines.len()).map(|i| hex(mark(i))).collect();
     let (mut ground, mut parts) = (String::new(), vec![String::new(); marks.len()]);
-    // Every element begins a line; text, whose brackets are escaped, never does so with one.
     for element in body.split("\n<").map(|e| e.trim().trim_start_matches('<')).filter(|e| !e.is_empty()) {
-        let element = match element.strip_suffix("\n</text>").or(element.strip_suffix("</text>")) {
-            Some(text) => format!("{}</text>", set_subscripts_svg(text)),
-            None => element.to_owned(),
-        };
+        let element = if element.starts_with("text") { set_subscripts_svg(element) } else { element.to_owned() };
         match marks.iter().position(|mark| element.contains(mark.as_str())) {
             Some(i) => parts[i] += &format!("<{}\n", coloured(&element, &marks[i], chart.lines[i].style)),
             None => ground += &format!("<{element}\n"),

@@ -38,6 +38,9 @@ pub struct Fixture {
     levels: BTreeMap<(String, Field), f64>,
 }
 
+/// Ways out of text, attributes, styles, scripts and comments; a bar for tables and an escape for terminals.
+pub const ATTACK: &str = "<script>document.title='pwned'</script></style></title>--><img src=x onerror=\"document.title='pwned'\">|\u{1b}[31m\"'&";
+
 pub const STEPS: usize = 100;
 pub const BATCH: usize = 4;
 
