@@ -18,15 +18,22 @@ pub(super) struct Args {
     /// Print the report of one run as Markdown instead of the table.
     #[arg(long)]
     markdown: bool,
-    /// File that receives the page of a comparison; its numbers go beside it as `.json`.
+    /// File that receives the page of a comparison; its numbers go beside it as `.json`, its curves as `.csv`.
     #[arg(long)]
     html: Option<PathBuf>,
+    /// Folder that receives every figure as an SVG that stands alone (for a paper), every curve in curves.csv, and
+    /// the captions.
+    #[arg(long, value_name = "DIR")]
+    figures: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let [run] = &args.runs[..] else { return compare(args, progress) };
     ensure!(args.html.is_none(), "--html is for several runs; one run's page is {}", report::HTML);
     let summary = report::write(run)?;
+    if let Some(folder) = &args.figures {
+        report::write_figures(folder, &report::figure_files(&summary)?)?;
+    }
     if args.json {
         out!("{}", report::json(&summary)?);
     } else if args.markdown {
@@ -53,6 +60,9 @@ fn compare(args: &Args, progress: &Progress) -> Result<()> {
         out!("{}", report::comparison_json(&comparison)?);
     } else {
         out!("{}", report::comparison_text(&comparison));
+    }
+    if let Some(folder) = &args.figures {
+        report::write_figures(folder, &report::comparison_figure_files(&comparison)?)?;
     }
     args.html.as_ref().map_or(Ok(()), |path| report::write_comparison(path, &comparison))
 }

@@ -1,19 +1,19 @@
 //! Charts of what the model would say: the calibration of its greedy choice, and its greedy answers.
 
 use super::answers::{ANSWERS_COMPARED, AnswerPoint, Answers, WORDS_COMPARED};
-use super::calibration::{Calibration, CalibrationPoint};
-use super::charts::{DASHES, Plan, SMALL, plain};
+use super::calibration::{Calibration, CalibrationPoint, ReliabilityBin};
+use super::charts::{DASHES, Figure, plain, small};
 use super::summary::Summary;
-use super::svg::{Chart, Line, Sample, Style};
+use super::svg::{Chart, Line, Piece, Sample, Style, marker};
 
 /// A reliability diagram and its numbers over time for each stage.
-pub fn calibration(summary: &Summary) -> Plan {
-    let charts = summary.calibrations.iter().flat_map(|c| [diagram(c), over_time(c)]);
+pub fn calibration(summary: &Summary) -> Figure {
+    let charts = summary.calibrations.iter().flat_map(|c| [diagram(c), over_time(summary, c)]);
     let words: Vec<String> =
         summary.calibrations.iter().map(|c| format!("Stage {}: {}", c.stage, c.words())).collect();
-    Plan {
-        id: "calibration",
-        title: "Calibration of the greedy choice",
+    Figure {
+        id: "calibration".into(),
+        title: "Calibration of the greedy choice".into(),
         caption: format!(
             "How sure the most likely token is, max π, and how often it is the label, over the tokens of y⁺ of all prompts \
              together, teacher-forced. A point of a reliability diagram is a bin of a tenth of the confidences that holds \
@@ -27,33 +27,43 @@ pub fn calibration(summary: &Summary) -> Plan {
 }
 
 fn diagram(calibration: &Calibration) -> Chart {
-    let line = |label: &str, i: usize, point: &CalibrationPoint| {
-        let piece = point.bins.iter().map(|b| sample(b.confidence, b.accuracy)).collect();
-        Line { label: label.into(), style: plain(i), pieces: vec![piece] }
+    let line = |label: &str, style: Style, samples| Line {
+        label: label.into(),
+        style,
+        pieces: vec![Piece { stage: calibration.stage.clone(), samples }],
+        ..Line::default()
     };
-    let diagonal = Line {
-        label: "calibrated".into(),
-        style: Style { colour: "--unknown", dash: DASHES[2] },
-        pieces: vec![vec![sample(0.0, 0.0), sample(1.0, 1.0)]],
+    let of = |label: &str, i: usize, point: &CalibrationPoint| {
+        let bin = |b: &ReliabilityBin| Sample { n: Some(b.tokens), ..sample(b.confidence, b.accuracy) };
+        line(label, plain(i), point.bins.iter().map(bin).collect())
     };
+    let diagonal = Style { colour: "--unknown", dash: DASHES[2], marker: marker::NONE };
+    let diagonal = line("calibrated", diagonal, vec![sample(0.0, 0.0), sample(1.0, 1.0)]);
     let ends = match calibration.points.len() {
-        1 => vec![line("only probe", 0, calibration.start())],
-        _ => vec![line("start", 1, calibration.start()), line("end", 0, calibration.end())],
+        1 => vec![of("only probe", 0, calibration.start())],
+        _ => vec![of("start", 1, calibration.start()), of("end", 0, calibration.end())],
     };
     let title = format!("Reliability in {}", calibration.stage);
-    small(title, "confidence, max π", "accuracy", ends.into_iter().chain([diagonal]).collect())
+    Chart {
+        x_label: "confidence, max π".into(),
+        lines: ends.into_iter().chain([diagonal]).collect(),
+        zero: true,
+        ..small(&format!("{}-reliability", calibration.stage), title, "accuracy")
+    }
 }
 
-fn over_time(calibration: &Calibration) -> Chart {
+fn over_time(summary: &Summary, calibration: &Calibration) -> Chart {
     type Read = fn(&CalibrationPoint) -> f64;
     const SHARES: [(&str, Read); 3] =
         [("accuracy", |p| p.accuracy), ("confidence", |p| p.confidence), ("ECE", |p| p.ece)];
+    let stage = &calibration.stage;
     let line = |(i, (label, of)): (usize, &(&str, Read))| {
-        let piece = calibration.points.iter().map(|p| sample(p.examples_seen as f64, of(p))).collect();
-        Line { label: (*label).into(), style: plain(i), pieces: vec![piece] }
+        let seen = |p: &CalibrationPoint| seen(summary, stage, p.examples_seen, calibration.n, of(p));
+        seen_line(label, i, stage, calibration.points.iter().map(seen).collect())
     };
-    let title = format!("Calibration in {}", calibration.stage);
-    small(title, SEEN, "share of tokens", SHARES.iter().enumerate().map(line).collect())
+    let chart =
+        small(&format!("{stage}-over-time"), format!("Calibration in {stage}"), "share of tokens");
+    Chart { x_label: SEEN.into(), lines: SHARES.iter().enumerate().map(line).collect(), zero: true, ..chart }
 }
 
 type Share = fn(&AnswerPoint) -> Option<f64>;
@@ -69,13 +79,13 @@ const SHARED: [(&str, Share); 3] =
     [("borrowed", |p| p.borrowed), ("phrases", |p| Some(p.phrase_ratio)), ("self-BLEU", |p| p.self_bleu)];
 
 /// Two charts for each stage that has answers.
-pub fn answers(summary: &Summary) -> Plan {
+pub fn answers(summary: &Summary) -> Figure {
     let charts =
-        summary.answers.iter().flat_map(|a| [shares(a, "answers", &OWN), shares(a, "likeness", &SHARED)]);
+        summary.answers.iter().flat_map(|a| [shares(summary, a, "answers", &OWN), shares(summary, a, "likeness", &SHARED)]);
     let n = summary.answers.iter().flat_map(|a| &a.points).map(|p| p.n).max().unwrap_or(0);
-    Plan {
-        id: "answers",
-        title: "Greedy answers",
+    Figure {
+        id: "answers".into(),
+        title: "Greedy answers".into(),
         caption: format!(
             "Greedy answers to the first n = {n} probed prompts at every probe, means over answers; the answers are in \
              answers.jsonl. In tokens, as shares of the answer: repeated, 4-grams that occurred before; distinct, bigrams \
@@ -89,24 +99,30 @@ pub fn answers(summary: &Summary) -> Plan {
     }
 }
 
-fn shares(stage: &Answers, what: &str, shares: &[(&str, Share)]) -> Chart {
+fn shares(summary: &Summary, answers: &Answers, what: &str, shares: &[(&str, Share)]) -> Chart {
+    let stage = &answers.stage;
     let line = |(i, (label, share)): (usize, &(&str, Share))| {
-        let at = |p: &AnswerPoint| Some(sample(p.examples_seen as f64, share(p)?));
-        let piece: Vec<Sample> = stage.points.iter().filter_map(at).collect();
-        (!piece.is_empty()).then(|| Line { label: (*label).into(), style: plain(i), pieces: vec![piece] })
+        let at = |p: &AnswerPoint| Some(seen(summary, stage, p.examples_seen, p.n, share(p)?));
+        let samples: Vec<Sample> = answers.points.iter().filter_map(at).collect();
+        (!samples.is_empty()).then(|| seen_line(label, i, stage, samples))
     };
-    let title = format!("Stage {}: {what}", stage.stage);
-    small(title, SEEN, "share", shares.iter().enumerate().filter_map(line).collect())
+    let chart = small(&format!("{stage}-{what}"), format!("Stage {stage}: {what}"), "share");
+    Chart { x_label: SEEN.into(), lines: shares.iter().enumerate().filter_map(line).collect(), zero: true, ..chart }
 }
 
 const SEEN: &str = "examples seen in the stage";
 
-/// A small chart of numbers that begin at 0.
-fn small(title: String, x_label: &str, y_label: &str, lines: Vec<Line>) -> Chart {
-    let (x_label, y_label) = (x_label.into(), y_label.into());
-    Chart { title, x_label, y_label, lines, zero: true, size: SMALL, ..Chart::default() }
+fn seen_line(label: &str, i: usize, stage: &str, samples: Vec<Sample>) -> Line {
+    let pieces = vec![Piece { stage: stage.to_owned(), samples }];
+    Line { label: label.into(), style: plain(i), pieces, ..Line::default() }
+}
+
+/// A number of a probe.
+fn seen(summary: &Summary, stage: &str, examples: usize, n: usize, y: f64) -> Sample {
+    let step = summary.stages.iter().find(|s| s.name == stage).and_then(|s| s.step_at(examples));
+    Sample { examples: Some(examples), step, n: Some(n), ..sample(examples as f64, y) }
 }
 
 fn sample(x: f64, y: f64) -> Sample {
-    Sample { x, y, band: 0.0 }
+    Sample { x, y, ..Sample::default() }
 }

@@ -1,30 +1,34 @@
 //! Which charts a report shows, and what their captions say.
 
 use super::answer_charts::{answers, calibration};
-use super::curves::{CONTEXTS, Curve};
+use super::curves::{CONTEXTS, Curve, CurvePoint};
 use super::quantity::{Measure, Quantity};
-use super::summary::{Stage, Summary};
-use super::svg::{Chart, Line, Sample, Style, draw};
+use super::summary::{Kind, Stage, Summary};
+use super::svg::{Chart, Key, Line, Marker, Piece, Sample, Style, marker};
 use super::text::{count, symbol};
-use anyhow::Result;
-use serde::Serialize;
 
 /// Charts with one caption.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Figure {
-    /// Anchor in the page.
-    pub id: &'static str,
+    /// Anchor in a page, and the beginning of its files' names.
+    pub id: String,
     /// Heading.
-    pub title: &'static str,
+    pub title: String,
     /// What is drawn, with units and n.
     pub caption: String,
-    /// Whether the charts are small multiples.
-    pub small: bool,
-    /// The charts as SVG.
-    pub charts: Vec<String>,
+    /// The charts.
+    pub charts: Vec<Chart>,
 }
 
-const LARGE: (u32, u32) = (470, 345);
+impl Figure {
+    /// Whether the charts are small multiples.
+    pub fn is_small(&self) -> bool {
+        self.charts.iter().all(|chart| chart.size == SMALL)
+    }
+}
+
+/// Shown size of a chart beside one other.
+pub const LARGE: (u32, u32) = (470, 345);
 /// Shown size of a chart among others.
 pub const SMALL: (u32, u32) = (380, 270);
 /// Standard errors shown as a band, to each side.
@@ -34,10 +38,7 @@ const SOLID: &str = "";
 pub const DASHES: [&str; 3] = [SOLID, "14 7", "4 6"];
 
 /// Every figure that the records allow, in reading order.
-///
-/// # Errors
-/// The charting library refuses.
-pub fn figures(summary: &Summary) -> Result<Vec<Figure>> {
+pub fn figures(summary: &Summary) -> Vec<Figure> {
     let all = [
         changes(
             summary,
@@ -63,52 +64,67 @@ pub fn figures(summary: &Summary) -> Result<Vec<Figure>> {
         training(summary),
         accumulated(summary),
     ];
-    all.into_iter()
-        .filter(|plan| !plan.charts.is_empty())
-        .map(|plan| {
-            Ok(Figure {
-                id: plan.id,
-                title: plan.title,
-                caption: plan.caption,
-                small: plan.charts.iter().all(|c| c.size == SMALL),
-                charts: plan.charts.iter().map(draw).collect::<Result<_>>()?,
-            })
-        })
-        .collect()
+    all.into_iter().filter(|figure| !figure.charts.is_empty()).collect()
 }
 
-/// A figure before its charts are drawn.
-pub struct Plan {
-    pub id: &'static str,
-    pub title: &'static str,
-    pub caption: String,
-    pub charts: Vec<Chart>,
+/// The colours of lines.
+pub const LINE_COLOURS: [&str; 6] =
+    ["--preferred", "--dispreferred", "--others", "--fluent", "--shuffled", "--unknown"];
+const MARKERS: [Marker; 6] =
+    [marker::UP, marker::DOWN, marker::ROUND, marker::DIAMOND, marker::SQUARE, marker::NONE];
+
+/// The style of a family of lines and a member of it.
+fn member(family: usize, member: usize) -> Style {
+    Style { colour: LINE_COLOURS[family], dash: DASHES[member % DASHES.len()], marker: MARKERS[family] }
 }
 
-/// Colour by family and dash within it, so that neither alone has to tell kinds apart.
+/// Colour and marker by family and dash within it, so that neither alone has to tell kinds apart.
 pub fn style(kind: &str) -> Style {
-    let (colour, dash) = match kind {
-        "chosen" => ("--preferred", 0),
-        "chosen_gptsemantic" => ("--preferred", 1),
-        "chosen_gptformat" => ("--preferred", 2),
-        "rejected" => ("--dispreferred", 0),
-        "reject_gptsemantic" => ("--dispreferred", 1),
-        "reject_gptformat" => ("--dispreferred", 2),
-        "irr_train" => ("--others", 0),
-        "irr_test" => ("--others", 1),
-        "chosen_initial" => ("--fluent", 0),
-        "irr_hum" => ("--fluent", 1),
-        "random_permute" => ("--shuffled", 0),
-        "random_nonhum" => ("--shuffled", 1),
-        _ => ("--unknown", kind.bytes().map(usize::from).sum::<usize>() % DASHES.len()),
+    let (family, within) = match kind {
+        "chosen" => (0, 0),
+        "chosen_gptsemantic" => (0, 1),
+        "chosen_gptformat" => (0, 2),
+        "rejected" => (1, 0),
+        "reject_gptsemantic" => (1, 1),
+        "reject_gptformat" => (1, 2),
+        "irr_train" => (2, 0),
+        "irr_test" => (2, 1),
+        "chosen_initial" => (3, 0),
+        "irr_hum" => (3, 1),
+        "random_permute" => (4, 0),
+        "random_nonhum" => (4, 1),
+        _ => (5, kind.bytes().map(usize::from).sum::<usize>()),
     };
-    Style { colour, dash: DASHES[dash] }
+    member(family, within)
+}
+
+/// Styles of a list, such as the runs of a comparison: another colour and marker for each, then another dash.
+pub fn listed(i: usize) -> Style {
+    const FAMILIES: usize = LINE_COLOURS.len() - 1;
+    member(i % FAMILIES, i / FAMILIES)
 }
 
 /// Styles that only tell the lines of one chart apart.
 pub fn plain(i: usize) -> Style {
-    const COLOURS: [&str; 3] = ["--preferred", "--dispreferred", "--shuffled"];
-    Style { colour: COLOURS[i % COLOURS.len()], dash: DASHES[i % DASHES.len()] }
+    const FAMILIES: [usize; 3] = [0, 1, 4];
+    Style { marker: marker::NONE, ..member(FAMILIES[i % FAMILIES.len()], i) }
+}
+
+/// The key of a kind's lines.
+pub fn key(kind: &str) -> Key {
+    Key::Kind(kind.to_owned())
+}
+
+/// What is drawn of a curve, `after` examples of earlier stages.
+fn piece(stage: &Stage, curve: &Curve, after: usize, read: fn(&CurvePoint) -> Sample) -> Piece {
+    let sample = |p: &CurvePoint| Sample {
+        x: (after + p.examples_seen) as f64,
+        examples: Some(p.examples_seen),
+        step: Some(p.step),
+        n: Some(curve.n),
+        ..read(p)
+    };
+    Piece { stage: stage.name.clone(), samples: curve.points.iter().map(sample).collect() }
 }
 
 /// How many prompts: one number, or the range over curves.
@@ -133,21 +149,22 @@ fn changes(
     title: &'static str,
     measure: Measure,
     unit: &'static str,
-) -> Plan {
+) -> Figure {
     let quantities: Vec<Quantity> = summary.kinds.iter().map(|k| Quantity::Of(measure, &k.name)).collect();
+    let line = |stage: &Stage, kind: &Kind| {
+        let curve = stage.curve(Quantity::Of(measure, &kind.name))?;
+        let change = |p: &CurvePoint| Sample { y: p.change, se: p.change_se, ..Sample::default() };
+        Some(Line {
+            label: kind.symbol.clone(),
+            keys: vec![key(&kind.name)],
+            style: style(&kind.name),
+            pieces: vec![piece(stage, curve, 0, change)],
+        })
+    };
     let chart = |stage: &Stage| {
-        let lines: Vec<Line> = summary
-            .kinds
-            .iter()
-            .filter_map(|kind| {
-                let curve = stage.curve(Quantity::Of(measure, &kind.name))?;
-                let sample =
-                    |p: &super::CurvePoint| Sample { x: p.examples_seen as f64, y: p.change, band: 0.0 };
-                let piece = curve.points.iter().map(sample).collect();
-                Some(Line { label: kind.symbol.clone(), style: style(&kind.name), pieces: vec![piece] })
-            })
-            .collect();
+        let lines: Vec<Line> = summary.kinds.iter().filter_map(|kind| line(stage, kind)).collect();
         (!lines.is_empty()).then(|| Chart {
+            name: stage.name.clone(),
             title: format!("Stage {}", stage.name),
             x_label: "examples seen in the stage".into(),
             y_label: format!("change of log π, {}", measure.unit()),
@@ -158,11 +175,15 @@ fn changes(
         })
     };
     let caption = format!(
-        "Mean change of log π(y) since the start of each stage, {unit}. Prompt by prompt; {}. Standard errors of \
-         the changes at the end of a stage stand in its table.",
+        "Mean change of log π(y) since the start of each stage, {unit}. Prompt by prompt; {}.",
         prompts(curves_of(summary, &quantities))
     );
-    Plan { id, title, caption, charts: summary.stages.iter().filter_map(chart).collect() }
+    Figure {
+        id: id.into(),
+        title: title.into(),
+        caption,
+        charts: summary.stages.iter().filter_map(chart).collect(),
+    }
 }
 
 /// Where each probed stage begins on the run's time line, and its name.
@@ -178,84 +199,80 @@ fn separators(summary: &Summary) -> Vec<(f64, String)> {
     out
 }
 
-/// One chart over all stages; `None` when nothing in it was measured.
-fn timeline(
-    summary: &Summary,
-    title: String,
-    y_label: String,
-    lines: &[(String, Style, Quantity)],
-    size: (u32, u32),
-) -> Option<Chart> {
-    let line = |(label, style, quantity): &(String, Style, Quantity)| {
+/// A line of a [`timeline`]: its label, its style, what it follows.
+type Followed<'a> = (String, Style, Quantity<'a>);
+
+/// `chart` over all stages with its lines; `None` when nothing in it was measured.
+fn timeline(summary: &Summary, chart: Chart, followed: &[Followed]) -> Option<Chart> {
+    let line = |(label, style, quantity): &Followed| {
         let mut begin = 0;
         let mut pieces = Vec::new();
         for stage in &summary.stages {
             if let Some(curve) = stage.curve(*quantity) {
-                let sample = |p: &super::CurvePoint| Sample {
-                    x: (begin + p.examples_seen) as f64,
+                pieces.push(piece(stage, curve, begin, |p| Sample {
                     y: p.mean,
+                    se: p.se,
                     band: BAND * p.change_se.unwrap_or(0.0),
-                };
-                pieces.push(curve.points.iter().map(sample).collect());
+                    ..Sample::default()
+                }));
             }
             begin += stage.examples_seen;
         }
-        (!pieces.is_empty()).then(|| Line { label: label.clone(), style: *style, pieces })
+        let keys = quantity.kind().map(key).into_iter().collect();
+        (!pieces.is_empty()).then(|| Line { label: label.clone(), keys, style: *style, pieces })
     };
-    let lines: Vec<Line> = lines.iter().filter_map(line).collect();
+    let lines: Vec<Line> = followed.iter().filter_map(line).collect();
     (!lines.is_empty()).then(|| Chart {
-        title,
         x_label: "examples seen in the run".into(),
-        y_label,
         lines,
         separators: separators(summary),
-        zero: false,
-        size,
+        ..chart
     })
 }
 
 const BANDS: &str = "Bands are ±2 standard errors of the change since the stage began, prompt by prompt; vertical \
                      lines are beginnings of stages";
 
-fn levels(summary: &Summary) -> Plan {
+fn levels(summary: &Summary) -> Figure {
     let quantities: Vec<Quantity> =
         summary.kinds.iter().map(|k| Quantity::Of(Measure::Logp, &k.name)).collect();
     let charts = summary.kinds.iter().zip(&quantities).filter_map(|(kind, quantity)| {
         let lines = [(kind.symbol.clone(), style(&kind.name), *quantity)];
-        timeline(summary, kind.name.clone(), "log π, nats".into(), &lines, SMALL)
+        timeline(summary, small(&kind.name, kind.name.clone(), "log π, nats"), &lines)
     });
     let charts: Vec<Chart> = charts.collect();
     let caption = format!(
         "Mean log π(y) over the run, a scale for each kind; {}. {BANDS}.",
         prompts(curves_of(summary, &quantities))
     );
-    Plan { id: "levels", title: "Every kind on its own scale", caption, charts }
+    Figure { id: "levels".into(), title: "Every kind on its own scale".into(), caption, charts }
 }
 
-fn margin(summary: &Summary) -> Plan {
+fn margin(summary: &Summary) -> Figure {
     let quantities = [Quantity::Margin(Measure::Logp), Quantity::Margin(Measure::LogpMean)];
     let charts = quantities.iter().filter_map(|q| {
         let unit = q.measure().unit();
         let lines = [("margin".to_string(), style("chosen"), *q)];
-        timeline(summary, format!("Margin, {unit}"), format!("margin, {unit}"), &lines, LARGE)
+        let (title, y_label) = (format!("Margin, {unit}"), format!("margin, {unit}"));
+        let chart = Chart { name: q.measure().key().into(), title, y_label, size: LARGE, ..Chart::default() };
+        timeline(summary, chart, &lines)
     });
     let charts = charts.collect();
     let caption = format!(
         "Margin log π(y⁺) − log π(y⁻), of sums and of means per token; {}. {BANDS}.",
         prompts(curves_of(summary, &quantities))
     );
-    Plan { id: "margin", title: "Margin", caption, charts }
+    Figure { id: "margin".into(), title: "Margin".into(), caption, charts }
 }
 
-fn greedy(summary: &Summary) -> Plan {
+fn greedy(summary: &Summary) -> Figure {
     let quantities: Vec<Quantity> = CONTEXTS.iter().map(|k| Quantity::Of(Measure::Greedy, k)).collect();
     let charts = CONTEXTS.iter().filter_map(|kind| {
         let lines = [
             ("argmax".to_string(), plain(1), Quantity::Of(Measure::Greedy, kind)),
             (symbol(kind).to_string(), plain(0), Quantity::Of(Measure::Logp, kind)),
         ];
-        let title = format!("Contexts of {}", symbol(kind).replace('_', " "));
-        timeline(summary, title, "Σ log π, nats".into(), &lines, SMALL)
+        timeline(summary, small(kind, format!("Contexts of {}", symbol(kind)), "Σ log π, nats"), &lines)
     });
     let charts = charts.collect();
     let caption = format!(
@@ -264,10 +281,10 @@ fn greedy(summary: &Summary) -> Plan {
          not. {BANDS}.",
         prompts(curves_of(summary, &quantities))
     );
-    Plan { id: "greedy", title: "Greedy confidence by context", caption, charts }
+    Figure { id: "greedy".into(), title: "Greedy confidence by context".into(), caption, charts }
 }
 
-fn ledger(summary: &Summary) -> Plan {
+fn ledger(summary: &Summary) -> Figure {
     let quantities: Vec<Quantity> = CONTEXTS.iter().map(|k| Quantity::Of(Measure::LabelMass, k)).collect();
     let charts = CONTEXTS.iter().filter_map(|kind| {
         let lines = [
@@ -276,8 +293,7 @@ fn ledger(summary: &Summary) -> Plan {
             ("mean".to_string(), style(""), Quantity::Of(Measure::LabelMean, kind)),
             ("rest".to_string(), plain(2), Quantity::Of(Measure::RestMass, kind)),
         ];
-        let title = format!("Contexts of {}", symbol(kind).replace('_', " "));
-        timeline(summary, title, "probability".into(), &lines, SMALL)
+        timeline(summary, small(kind, format!("Contexts of {}", symbol(kind)), "probability"), &lines)
     });
     let charts = charts.collect();
     let caption = format!(
@@ -287,10 +303,10 @@ fn ledger(summary: &Summary) -> Plan {
          label's probability, 1 − energy; where it stands far above label, a few tokens are very unlikely. Means over responses; {}. {BANDS}.",
         prompts(curves_of(summary, &quantities))
     );
-    Plan { id: "ledger", title: "Mass ledger", caption, charts }
+    Figure { id: "ledger".into(), title: "Mass ledger".into(), caption, charts }
 }
 
-fn shape(summary: &Summary) -> Plan {
+fn shape(summary: &Summary) -> Figure {
     let measures = [
         (Measure::ANorm, "‖A‖, Frobenius norm"),
         (Measure::GapNorm, "‖π − e‖, distance to the label"),
@@ -300,7 +316,7 @@ fn shape(summary: &Summary) -> Plan {
     let charts = measures.iter().filter_map(|&(measure, title)| {
         let lines = CONTEXTS.map(|kind| (symbol(kind).to_string(), style(kind), Quantity::Of(measure, kind)));
         let y_label = if measure == Measure::Entropy { "nats/token" } else { "norm" };
-        timeline(summary, title.to_string(), y_label.into(), &lines, SMALL)
+        timeline(summary, small(measure.key(), title.to_string(), y_label), &lines)
     });
     let charts = charts.collect();
     let v = summary.run.vocab_size as f64;
@@ -312,7 +328,12 @@ fn shape(summary: &Summary) -> Plan {
         count(summary.run.vocab_size),
         prompts(curves_of(summary, &quantities))
     );
-    Plan { id: "shape", title: "Peakiness of the distribution", caption, charts }
+    Figure { id: "shape".into(), title: "Peakiness of the distribution".into(), caption, charts }
+}
+
+/// A small chart without lines yet.
+pub fn small(name: &str, title: String, y_label: &str) -> Chart {
+    Chart { name: name.into(), title, y_label: y_label.into(), size: SMALL, ..Chart::default() }
 }
 
 /// Training metrics that share a chart.
@@ -351,23 +372,32 @@ const PANELS: [Panel; 6] = [
 impl Panel {
     fn chart(&self, stage: &Stage) -> Option<Chart> {
         let line = |(i, (name, label)): (usize, &(&str, &str))| {
-            let points = &stage.training.iter().find(|c| c.name == *name)?.points;
-            let piece = points.iter().map(|&(x, y)| Sample { x: x as f64, y, band: 0.0 }).collect();
-            Some(Line { label: (*label).into(), style: plain(i), pieces: vec![piece] })
+            let curve = stage.training.iter().find(|c| c.name == *name)?;
+            let sample = |(&(x, y), &step): (&(usize, f64), &usize)| Sample {
+                x: x as f64,
+                y,
+                examples: Some(x),
+                step: Some(step),
+                ..Sample::default()
+            };
+            let samples = curve.points.iter().zip(&curve.steps).map(sample).collect();
+            let pieces = vec![Piece { stage: stage.name.clone(), samples }];
+            Some(Line { label: (*label).into(), keys: Vec::new(), style: plain(i), pieces })
         };
         let lines: Vec<Line> = self.lines.iter().enumerate().filter_map(line).collect();
         (!lines.is_empty()).then(|| Chart {
-            title: format!("{}: {}", stage.name, self.title),
             x_label: "examples seen in the stage".into(),
-            y_label: self.y_label.into(),
             lines,
-            size: SMALL,
-            ..Chart::default()
+            ..small(
+                &format!("{}-{}", stage.name, self.title),
+                format!("{}: {}", stage.name, self.title),
+                self.y_label,
+            )
         })
     }
 }
 
-fn training(summary: &Summary) -> Plan {
+fn training(summary: &Summary) -> Figure {
     let charts: Vec<Chart> = summary
         .stages
         .iter()
@@ -380,35 +410,50 @@ fn training(summary: &Summary) -> Plan {
         "What the optimiser saw, step by step, over training batches (not the probe set). The reduction of each \
          loss stands with its stage above.{thinned}"
     );
-    Plan { id: "training", title: "Training metrics", caption, charts }
+    Figure { id: "training".into(), title: "Training metrics".into(), caption, charts }
 }
 
 /// Accumulated influence: Σ predicted (dashed) beside Σ measured for each kind.
-fn accumulated(summary: &Summary) -> Plan {
+fn accumulated(summary: &Summary) -> Figure {
     let mut charts = Vec::new();
     for gauge in &summary.gauges {
         for kind in &gauge.kinds {
             let line = |label: &str, column: usize, dash| {
-                let piece = std::iter::once(&[0.0; 3]).chain(&kind.points);
-                let piece = piece.map(|p| Sample { x: p[0], y: p[column], band: 0.0 }).collect();
-                Line { label: label.into(), style: Style { dash, ..style(&kind.kind) }, pieces: vec![piece] }
+                let start = std::iter::once((0, &[0.0; 3]));
+                let windows = gauge.windows.iter().map(|w| w.step).zip(&kind.points);
+                let sample = |(step, p): (usize, &[f64; 3])| Sample {
+                    x: p[0],
+                    y: p[column],
+                    examples: Some(p[0] as usize),
+                    step: Some(step),
+                    n: Some(kind.n),
+                    ..Sample::default()
+                };
+                let samples = start.chain(windows).map(sample).collect();
+                Line {
+                    label: label.into(),
+                    keys: vec![key(&kind.kind)],
+                    style: Style { dash, ..style(&kind.kind) },
+                    pieces: vec![Piece { stage: gauge.stage.clone(), samples }],
+                }
             };
             charts.push(Chart {
-                title: format!("{} in {}", symbol(&kind.kind), gauge.stage),
                 x_label: "examples".into(),
-                y_label: "Δ log π, nats".into(),
                 lines: vec![line("measured", 2, SOLID), line("predicted", 1, DASHES[1])],
                 zero: true,
-                size: SMALL,
-                ..Chart::default()
+                ..small(
+                    &format!("{}-{}", gauge.stage, kind.kind),
+                    format!("{}: {}", gauge.stage, symbol(&kind.kind)),
+                    "Δ log π, nats",
+                )
             });
         }
     }
     let words: Vec<String> =
         summary.gauges.iter().map(|g| format!("Stage {}: {}", g.stage, g.words())).collect();
-    Plan {
-        id: "gauge",
-        title: "Predicted and measured",
+    Figure {
+        id: "gauge".into(),
+        title: "Predicted and measured".into(),
         caption: format!(
             "Accumulated influence: at the start of every window of steps a Jacobian–vector product along the change of the \
              weights predicts Δ log π of every response to first order; the predictions are added up and shown beside what \

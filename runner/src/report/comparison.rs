@@ -1,7 +1,7 @@
 //! Several runs side by side: arms of an experiment, each over seeds. What is compared are means over
 //! prompts of one run; the spread is between seeds.
 
-use super::curves::{CONTEXTS, Curve};
+use super::curves::{CONTEXTS, Curve, CurvePoint};
 use super::findings::Verdict;
 use super::load::load;
 use super::quantity::{Measure, Quantity};
@@ -42,6 +42,8 @@ pub struct Comparison {
     pub findings: Vec<Tally>,
     /// Curves, stage by stage.
     pub curves: Vec<ArmCurves>,
+    /// The change of log π of every kind since its stage began.
+    pub changes: Vec<ArmCurves>,
 }
 
 /// One way to train.
@@ -140,6 +142,8 @@ pub struct ArmCurves {
     pub stage: String,
     /// What is measured, in words.
     pub quantity: String,
+    /// The kind of response; absent for a margin.
+    pub kind: Option<String>,
     /// Unit.
     pub unit: &'static str,
     /// For each arm the points that all of its runs have: examples seen, mean, standard error over seeds.
@@ -162,12 +166,15 @@ pub fn compare(title: &str, members: &[Member]) -> Comparison {
         in_order(finished.iter().flatten().flat_map(|m| m.summary.stages.iter().map(|s| s.name.as_str())));
     let kinds =
         in_order(finished.iter().flatten().flat_map(|m| m.summary.kinds.iter().map(|k| k.name.as_str())));
-    let (mut rows, mut curves) = (Vec::new(), Vec::new());
+    let (mut rows, mut curves, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     for stage in &stages {
         for (quantity, readings) in quantities(&kinds) {
             rows.extend(readings.iter().filter_map(|reading| row(stage, quantity, *reading, &finished)));
         }
-        curves.extend(shown(&kinds).filter_map(|quantity| arm_curves(stage, quantity, &finished)));
+        let of = |quantity: Quantity, read| arm_curves(stage, quantity, read, &finished);
+        curves.extend(shown(&kinds).filter_map(|quantity| of(quantity, |p| p.mean)));
+        let every = kinds.iter().map(|kind| Quantity::Of(Measure::Logp, kind));
+        changes.extend(every.filter_map(|quantity| of(quantity, |p| p.change)));
     }
     Comparison {
         report_schema: REPORT_SCHEMA,
@@ -176,6 +183,7 @@ pub fn compare(title: &str, members: &[Member]) -> Comparison {
         rows,
         findings: tallies(&finished),
         curves,
+        changes,
     }
 }
 
@@ -218,7 +226,7 @@ impl Arm {
 }
 
 /// The different ones in order of appearance.
-fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut found = Vec::new();
     for name in names {
         if !found.contains(&name) {
@@ -312,12 +320,17 @@ fn tallies(arms: &[Vec<&Member>]) -> Vec<Tally> {
     found
 }
 
-fn arm_curves(stage: &str, quantity: Quantity, arms: &[Vec<&Member>]) -> Option<ArmCurves> {
+fn arm_curves(
+    stage: &str,
+    quantity: Quantity,
+    read: fn(&CurvePoint) -> f64,
+    arms: &[Vec<&Member>],
+) -> Option<ArmCurves> {
     let over_seeds = |runs: &Vec<&Member>| -> Vec<(usize, Estimate)> {
         let mut points: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for curve in runs.iter().filter_map(|m| stage_of(m, stage)?.curve(quantity)) {
             for p in &curve.points {
-                points.entry(p.examples_seen).or_default().push(p.mean);
+                points.entry(p.examples_seen).or_default().push(read(p));
             }
         }
         let whole = points.values().map(Vec::len).max().unwrap_or(0);
@@ -331,6 +344,7 @@ fn arm_curves(stage: &str, quantity: Quantity, arms: &[Vec<&Member>]) -> Option<
             Quantity::Of(Measure::Greedy, kind) => format!("greedy confidence along {}", symbol(kind)),
             other => other.name(),
         },
+        kind: quantity.kind().map(str::to_owned),
         unit: quantity.measure().unit(),
         arms,
     })

@@ -1,10 +1,10 @@
 //! A comparison for people: a page, and text for the terminal.
 
-use super::charts::{DASHES, SMALL};
-use super::comparison::{ArmCurves, CONFIDENCE, Comparison, Number, Reading, Row};
+use super::charts::{key, listed, style};
+use super::comparison::{CONFIDENCE, Comparison, Number, Reading, Row, in_order};
+use super::comparison_charts::{run_key, stage_figures};
 use super::page;
 use super::quantity::Measure;
-use super::svg::{Chart, Line, Sample, Style, draw};
 use super::table::aligned;
 use super::text::{count, duration, number, one_line, signed, symbol};
 use anyhow::Result;
@@ -32,7 +32,7 @@ pub fn comparison_text(c: &Comparison) -> String {
     out
 }
 
-/// The page: no network, no script. Everything that comes from data is escaped.
+/// The page: no network. Everything that comes from data is escaped.
 ///
 /// # Errors
 /// The charting or the template library refuses.
@@ -40,14 +40,15 @@ pub fn comparison_html(c: &Comparison) -> Result<String> {
     let stages: Vec<Value> = by_stage(c)
         .into_iter()
         .map(|(stage, rows)| {
-            let charts =
-                c.curves.iter().filter(|curves| curves.stage == stage).map(|curves| chart(c, curves));
-            let charts = charts.collect::<Result<Vec<_>>>()?;
-            let charts: Vec<Value> = charts.into_iter().map(Value::from_safe_string).collect();
-            Ok(context! { name => stage, table => table(c, &rows), charts, map => map(c, &rows) })
+            let figures = stage_figures(c, stage).iter().map(page::figure).collect::<Result<Vec<_>>>()?;
+            Ok(context! { name => stage, table => table(c, &rows), figures, map => map(c, &rows) })
         })
         .collect::<Result<_>>()?;
+    let runs = c.arms.iter().enumerate().map(|(i, arm)| (run_key(&arm.name), listed(i), arm.name.as_str()));
+    let kinds = in_order(c.changes.iter().filter_map(|curves| curves.kind.as_deref()));
+    let kinds = kinds.iter().map(|kind| (key(kind), style(kind), symbol(kind)));
     let values = context! {
+        legends => [page::legend("Runs", runs), page::legend("Kinds", kinds)],
         title => c.title.as_str(),
         arms => arms(c),
         legend => legend(c),
@@ -174,36 +175,4 @@ fn findings(c: &Comparison) -> Vec<Vec<String>> {
         line
     };
     std::iter::once(heading).chain(c.findings.iter().map(line)).collect()
-}
-
-/// Colour and dash of an arm.
-fn style(arm: usize) -> Style {
-    const COLOURS: [&str; 5] = ["--preferred", "--dispreferred", "--others", "--shuffled", "--fluent"];
-    Style { colour: COLOURS[arm % COLOURS.len()], dash: DASHES[(arm / COLOURS.len()) % DASHES.len()] }
-}
-
-fn chart(c: &Comparison, curves: &ArmCurves) -> Result<String> {
-    let lines = c.arms.iter().zip(&curves.arms).enumerate().filter(|(_, (_, points))| !points.is_empty());
-    let line = |(i, (arm, points)): (usize, (&super::comparison::Arm, &Vec<_>))| Line {
-        label: one_line(&arm.name),
-        style: style(i),
-        pieces: vec![
-            points
-                .iter()
-                .map(|(x, y): &(usize, crate::statistics::Estimate)| Sample {
-                    x: *x as f64,
-                    y: y.mean,
-                    band: y.se.unwrap_or(0.0),
-                })
-                .collect(),
-        ],
-    };
-    draw(&Chart {
-        title: one_line(&curves.quantity).replace('_', " "),
-        x_label: "examples seen in the stage".into(),
-        y_label: curves.unit.into(),
-        lines: lines.map(line).collect(),
-        size: SMALL,
-        ..Chart::default()
-    })
 }

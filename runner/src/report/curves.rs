@@ -125,6 +125,8 @@ pub struct TrainingCurve {
     pub steps_per_point: usize,
     /// Examples seen at the end of a bin, and the mean over the bin.
     pub points: Vec<(usize, f64)>,
+    /// Optimiser steps done in the stage at the end of each bin.
+    pub steps: Vec<usize>,
 }
 
 /// Most points of a training curve.
@@ -147,14 +149,13 @@ const TRAINING: [(&str, Read); 9] = [
 pub fn training(steps: &[&Metrics]) -> Vec<TrainingCurve> {
     let steps_per_point = steps.len().div_ceil(TRAINING_POINTS).max(1);
     let curve = |&(name, read): &(&'static str, Read)| {
-        let points: Vec<(usize, f64)> = steps
-            .chunks(steps_per_point)
-            .filter_map(|bin| {
-                let values: Vec<f64> = bin.iter().filter_map(|m| read(m)).collect();
-                Some((bin[bin.len() - 1].examples_seen, estimate(&values)?.mean))
-            })
-            .collect();
-        (!points.is_empty()).then_some(TrainingCurve { name, steps_per_point, points })
+        let bin = |bin: &[&Metrics]| {
+            let values: Vec<f64> = bin.iter().filter_map(|m| read(m)).collect();
+            let last = bin[bin.len() - 1];
+            Some(((last.examples_seen, estimate(&values)?.mean), last.step))
+        };
+        let (points, steps): (Vec<_>, Vec<_>) = steps.chunks(steps_per_point).filter_map(bin).unzip();
+        (!points.is_empty()).then_some(TrainingCurve { name, steps_per_point, points, steps })
     };
     TRAINING.iter().filter_map(curve).collect()
 }

@@ -4,8 +4,8 @@
 use super::Run;
 use crate::data::KINDS;
 use crate::record::{
-    self, AlarmRow, Hashes, JsonlWriter, Manifest, Metrics, ProbeRow, RELIABILITY_BINS, Reliability,
-    StageInfo,
+    self, Action, AlarmRow, Hashes, JsonlWriter, Manifest, Metrics, Number, ProbeRow, RELIABILITY_BINS,
+    Reliability, Rule, StageInfo,
 };
 use ldyn_core::diagnostics::Bin;
 use std::collections::BTreeMap;
@@ -37,6 +37,9 @@ pub struct Fixture {
     shapes: BTreeMap<(String, String, Field), Shape>,
     levels: BTreeMap<(String, Field), f64>,
 }
+
+/// Ways out of text, attributes, styles, scripts and comments; a bar for tables and an escape for terminals.
+pub const ATTACK: &str = "<script>document.title='pwned'</script></style></title>--><img src=x onerror=\"document.title='pwned'\">|\u{1b}[31m\"'&";
 
 pub const STEPS: usize = 100;
 pub const BATCH: usize = 4;
@@ -164,6 +167,35 @@ impl Fixture {
 
     pub fn level(&mut self, kind: &str, field: Field, level: f64) {
         self.levels.insert((kind.into(), field), level);
+    }
+
+    /// Puts `text` wherever a run holds words of its own.
+    pub fn attack(&mut self, text: &str) {
+        let stage = format!("dpo{text}");
+        let manifest = &mut self.manifest;
+        for place in [&mut manifest.title, &mut manifest.model, &mut manifest.device, &mut manifest.hashes.data] {
+            *place = text.into();
+        }
+        manifest.notes = vec![text.into()];
+        manifest.stages[0].summary = text.into();
+        manifest.stages[0].objective = text.into();
+        manifest.stages[0].notes = vec![text.into()];
+        manifest.stages[1].name = stage.clone();
+        self.kinds.push(text.into());
+        self.set("sft", text, Field::Logp, |t| -t);
+        self.alarms.push(AlarmRow {
+            stage,
+            rule: Rule::ChosenDisplaced,
+            step: 60,
+            examples_seen: 240,
+            since_step: 30,
+            since_examples: 120,
+            kind: Some(text.into()),
+            statement: text.into(),
+            numbers: vec![Number { what: text.into(), value: -0.25, se: None, unit: text.into() }],
+            action: Action::Stop,
+            done: text.into(),
+        });
     }
 
     pub fn without(&mut self, kinds: &[&str]) {

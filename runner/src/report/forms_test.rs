@@ -1,6 +1,6 @@
 //! The forms of a report, and runs that are not whole.
 
-use super::fixture::{BATCH, Field, Fixture, STEPS};
+use super::fixture::{ATTACK, BATCH, Fixture, STEPS};
 use super::{Verdict, html, json, load, markdown, summarise, terminal};
 use crate::record::{self, Action, AlarmRow, AnswerRow, JsonlWriter, Number, Peak, Rule};
 use std::fs::OpenOptions;
@@ -38,14 +38,15 @@ fn the_page_is_self_contained_and_holds_every_section() {
         assert!(page.contains(&format!("<section id=\"{id}\">")), "no section {id}");
         assert!(page.contains(&format!("href=\"#{id}\"")), "no link to {id}");
     }
-    for outside in ["http:", "https:", "src=", "@import", "url(", "<script", "<link"] {
+    for outside in ["http:", "https:", "src=", "@import", "url(", "<link", "style=\""] {
         let found = page
             .match_indices(outside)
             .filter(|(i, _)| !page[*i..].starts_with("http://www.w3.org/2000/svg"));
         assert_eq!(found.count(), 0, "the page reaches outside: {outside}");
     }
     assert!(!page.contains("NaN") && page.len() < 5_000_000, "{} bytes", page.len());
-    assert_eq!(page.matches("<svg").count(), page.matches("role=\"img\"").count());
+    assert_eq!(page.matches("<svg class=\"chart\"").count(), page.matches("role=\"img\"").count());
+    assert_eq!((page.matches("<script").count(), page.matches("<style").count()), (1, 1));
     assert!(page.contains("mean over the batch; β = 0.1"), "the loss's reduction is missing");
 }
 
@@ -134,7 +135,9 @@ fn calibration_and_answers_are_in_every_form() {
         assert!(form.contains("borrowed 4-grams 0.000 → 0.500"), "{form}");
     }
     let charts: Vec<&str> = page.split("<svg").filter(|chart| chart.contains("role=\"img\"")).collect();
-    let described = |words: &str| charts.iter().filter(|chart| chart.contains(words)).count();
+    let described = |words: &str| {
+        charts.iter().filter(|chart| chart.split("<desc>").nth(1).is_some_and(|d| d.contains(words))).count()
+    };
     // A text alternative for each chart: the highest bin has 20, then 30 of 40 right in SFT.
     assert_eq!(
         described("accuracy against confidence, max π: start from 0.381 to 0.5; end from 0.381 to 0.75"),
@@ -179,21 +182,19 @@ fn what_happened_to_a_kind_is_said_in_words() {
     }
 }
 
+/// What a browser would read as the page's own.
+const TAGS: [&str; 7] = ["<script", "</script", "</style", "</title", "-->", "<img", "='pwned'"];
+
 #[test]
 fn text_of_the_run_is_escaped_in_every_form() {
     let mut fixture = Fixture::new();
-    let attack = "<script>alert(1)</script>|\u{1b}[31m\"'&";
-    fixture.manifest.title = attack.into();
-    fixture.manifest.model = attack.into();
-    fixture.manifest.notes = vec![attack.into()];
-    fixture.manifest.stages[0].summary = attack.into();
-    fixture.manifest.stages[0].notes = vec![attack.into()];
-    fixture.kinds.push(attack.into());
-    fixture.set("sft", attack, Field::Logp, |t| -t);
-    // Stage names reach chart titles and remarks.
-    fixture.manifest.stages[1].name = format!("dpo{attack}");
+    fixture.attack(ATTACK);
     let [page, text, _, table] = every_form(written(&fixture).path());
-    assert!(!page.contains("<script"), "a tag of the run reached the page");
+    // What a browser reads as tags are those of a run that attacks nothing.
+    let tags = |page: &str| TAGS.map(|tag| page.matches(tag).count());
+    let mut plain = Fixture::new();
+    plain.attack("an honest name");
+    assert_eq!(tags(&page), tags(&every_form(written(&plain).path())[0]));
     assert!(page.contains("&lt;script&gt;"));
     assert!(!text.contains("<script") && text.contains("\\|"));
     assert!(!text.contains('\u{1b}') && !table.contains('\u{1b}'), "a terminal escape came through");

@@ -27,6 +27,8 @@ pub struct Gauge {
 /// One window over all prompts and kinds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Window {
+    /// Optimiser steps done at its end.
+    pub step: usize,
     /// Examples consumed at its end.
     pub examples_seen: usize,
     /// Measured against predicted.
@@ -112,8 +114,8 @@ fn gauge(stage: &str, rows: &[&GaugeRow]) -> Gauge {
         window: rows.first().map_or(0, |r| r.step - r.from_step),
         fit: compare(rows),
         windows: windows
-            .values()
-            .map(|rows| Window { examples_seen: rows[0].examples_seen, fit: compare(rows) })
+            .iter()
+            .map(|(&step, rows)| Window { step, examples_seen: rows[0].examples_seen, fit: compare(rows) })
             .collect(),
         kinds,
     }

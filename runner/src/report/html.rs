@@ -1,7 +1,6 @@
-//! One self-contained page: no network, no script, readable on a phone, in the
-//! dark and on paper.
+//! One self-contained page: no network, readable without its script, on a phone, in the dark and on paper.
 
-use super::charts::{Figure, figures};
+use super::charts::{figures, key, style};
 use super::findings::{Finding, Verdict};
 use super::page;
 use super::rows::{HEADINGS, Row, rows};
@@ -44,7 +43,9 @@ struct FindingView<'a> {
 /// # Errors
 /// The charting or the template library refuses.
 pub fn html(summary: &Summary) -> Result<String> {
-    let figures = figures(summary)?;
+    let figures = figures(summary).iter().map(page::figure).collect::<Result<Vec<_>>>()?;
+    let kinds = summary.kinds.iter().filter(|k| k.mean_tokens.is_some());
+    let kinds = kinds.map(|k| (key(&k.name), style(&k.name), k.symbol.as_str()));
     let values = context! {
         run => Value::from(Serde(&summary.run)),
         machine => summary.run.machine(),
@@ -56,14 +57,10 @@ pub fn html(summary: &Summary) -> Result<String> {
         alarms => Value::from(Serde(alarms(summary))),
         tally => tally(summary),
         headings => Value::from(Serde(HEADINGS)),
-        figures => figures.into_iter().map(figure).collect::<Vec<_>>(),
+        kinds_legend => page::legend("Kinds", kinds),
+        figures,
     };
     page::render(PAGE, values)
-}
-
-fn figure(figure: Figure) -> Value {
-    let charts: Vec<Value> = figure.charts.into_iter().map(Value::from_safe_string).collect();
-    context! { id => figure.id, title => figure.title, caption => figure.caption, small => figure.small, charts }
 }
 
 fn stages(summary: &Summary) -> Vec<StageView<'_>> {

@@ -21,8 +21,10 @@
 //! | `comparison`, `comparison_forms` | several runs side by side, over seeds |
 //! | `published` | curves that the reference code logged, to compare with |
 //! | `decomposition` | one update decomposed, as a page and as text |
-//! | `svg`, `charts`, `answer_charts`, `html`, `markdown`, `table` | pure forms of the summary |
-//! | `page` | what all pages share |
+//! | `charts`, `answer_charts`, `comparison_charts` | which charts there are, as data |
+//! | `svg`, `paint`, `dress`, `palette` | a chart as SVG, for a page or as a file |
+//! | `html`, `markdown`, `table`, `figure_files` | pure forms of the summary |
+//! | `page` | what all pages share: frame, style, script, policy |
 //!
 //! Kind of truth: everything here is *measured*, that is, of one run. Standard
 //! errors are over prompts; they say nothing about other seeds.
@@ -33,10 +35,13 @@ mod calibration;
 mod charts;
 mod claims;
 mod comparison;
+mod comparison_charts;
 mod comparison_forms;
 mod curves;
 mod decomposition;
 mod difference;
+mod dress;
+mod figure_files;
 mod findings;
 mod gauge;
 mod html;
@@ -44,6 +49,8 @@ mod load;
 mod markdown;
 mod observations;
 mod page;
+mod paint;
+mod palette;
 mod published;
 mod quantity;
 mod rows;
@@ -65,6 +72,7 @@ pub use comparison::{
 pub use comparison_forms::{comparison_html, comparison_json, comparison_text};
 pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
 pub use decomposition::{decomposition_html, decomposition_text};
+pub use figure_files::{CAPTIONS, CURVE_COLUMNS, CURVES, comparison_csv, comparison_figure_files, figure_files};
 pub use findings::{Finding, Verdict};
 pub use gauge::{Accumulated, ENOUGH, Gauge, Window};
 pub use html::html;
@@ -74,7 +82,7 @@ pub use published::{Published, published};
 pub use summary::{Kind, REPORT_SCHEMA, Stage, Summary, json, summarise};
 pub use table::{aligned, terminal};
 pub use text::{duration, with_error};
-pub use write::{HTML, JSON, MARKDOWN, write, write_comparison};
+pub use write::{HTML, JSON, MARKDOWN, write, write_comparison, write_figures};
 
 #[cfg(test)]
 mod comparison_test;

@@ -142,6 +142,12 @@ impl Stage {
     pub fn curve(&self, quantity: Quantity) -> Option<&Curve> {
         self.curves.iter().find(|c| c.kind.as_deref() == quantity.kind() && c.quantity == quantity.key())
     }
+
+    /// Optimiser steps done at the probe after `examples`; absent where none was made there.
+    pub fn step_at(&self, examples: usize) -> Option<usize> {
+        let point = self.curves.first()?.points.iter().find(|p| p.examples_seen == examples)?;
+        Some(point.step)
+    }
 }
 
 /// The summary as indented JSON.

@@ -71,6 +71,23 @@ pub fn short(x: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_string() } else { text }
 }
 
+/// A value with its standard error, to two digits of the error; to four of the value where there is none.
+pub fn measured(value: f64, se: Option<f64>) -> String {
+    let place = |x: f64| x.abs().log10().floor();
+    let decimals = match se {
+        Some(se) if se > 0.0 => 1.0 - place(se),
+        _ if value != 0.0 => 3.0 - place(value),
+        _ => 0.0,
+    };
+    if decimals > 6.0 {
+        let error = se.map_or(String::new(), |se| format!(" ± {}", short(se)));
+        return short(value) + &error;
+    }
+    let decimals = decimals.max(0.0) as usize;
+    let error = se.map_or(String::new(), |se| format!(" ± {}", number(se, decimals)));
+    number(value, decimals) + &error
+}
+
 /// A tick of an axis of counts: `800`, `12k`, `1.5M`.
 pub fn axis_count(x: f64) -> String {
     match x.abs() {
@@ -87,20 +104,19 @@ fn subscripted() -> impl Iterator<Item = (String, &'static str, &'static str)> {
     of_kinds.chain(others).map(|(base, sub)| (format!("{base}_{sub}"), base, sub))
 }
 
-fn rich(text: &str, open: &str, close: &str) -> String {
-    let escaped = HtmlEscape(text).to_string();
+fn set_subscripts(escaped: String, open: &str, close: &str) -> String {
     subscripted()
         .fold(escaped, |text, (plain, base, sub)| text.replace(&plain, &format!("{base}{open}{sub}{close}")))
 }
 
 /// Escaped HTML with subscripts set as such.
 pub fn rich_html(text: &str) -> String {
-    rich(text, "<sub>", "</sub>")
+    set_subscripts(HtmlEscape(text).to_string(), "<sub>", "</sub>")
 }
 
-/// Escaped SVG text with subscripts set as such.
-pub fn rich_svg(text: &str) -> String {
-    rich(text, "<tspan dy=\"0.3em\" font-size=\"75%\">", "</tspan>")
+/// Text of an SVG, escaped already, with subscripts set as such; what follows one stays below the line.
+pub fn set_subscripts_svg(escaped: &str) -> String {
+    set_subscripts(escaped.to_owned(), "<tspan dy=\"0.3em\" font-size=\"75%\">", "</tspan>")
 }
 
 /// Wall time, such as `1 h 02 min`, `1 min 14 s` or `8.4 s`.
@@ -142,6 +158,16 @@ mod tests {
         assert_eq!(short(0.25), "0.25");
         assert_eq!(short(0.0), "0");
         assert_eq!(short(12.5), "12.5");
+    }
+
+    #[test]
+    fn a_value_has_as_many_digits_as_its_error_allows() {
+        assert_eq!(measured(-394.1234, Some(6.21)), "−394.1 ± 6.2");
+        assert_eq!(measured(0.04321, Some(0.000_987)), "0.04321 ± 0.00099");
+        assert_eq!(measured(1234.5, Some(321.0)), "1234 ± 321");
+        assert_eq!(measured(-12.3456, None), "−12.35");
+        assert_eq!(measured(0.0, Some(0.0)), "0 ± 0");
+        assert_eq!(measured(5e-7, None), "5e−7");
     }
 
     #[test]

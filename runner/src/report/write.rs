@@ -1,6 +1,8 @@
 //! The report's files in a run folder.
 
-use super::{Comparison, Summary, comparison_html, comparison_json, html, json, load, markdown, summarise};
+use super::{
+    Comparison, Summary, comparison_csv, comparison_html, comparison_json, html, json, load, markdown, summarise,
+};
 use crate::record::Fault;
 use crate::{compat, files};
 use anyhow::{Context, Result};
@@ -36,7 +38,7 @@ pub fn write(run: &Path) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Writes a comparison as the page `path` and as JSON beside it.
+/// Writes a comparison as the page `path`, and beside it as JSON and its curves as CSV.
 ///
 /// # Errors
 /// A failed write.
@@ -44,8 +46,18 @@ pub fn write_comparison(path: &Path, comparison: &Comparison) -> Result<()> {
     for (path, text) in [
         (path.to_owned(), comparison_html(comparison)?),
         (path.with_extension("json"), comparison_json(comparison)?),
+        (path.with_extension("csv"), comparison_csv(comparison)),
     ] {
         files::write(&path, text.as_bytes())?;
     }
     Ok(())
+}
+
+/// Writes figures, such as those of [`super::figure_files`], into a folder, which is made where it is absent.
+///
+/// # Errors
+/// A failed write.
+pub fn write_figures(folder: &Path, figures: &[(String, String)]) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    figures.iter().try_for_each(|(name, text)| files::write(&folder.join(name), text.as_bytes()))
 }
