@@ -13,6 +13,7 @@ pub mod dynamics;
 pub mod files;
 pub mod generate;
 pub mod grid;
+pub mod hub;
 pub mod interrupt;
 pub mod judge;
 pub mod memory;

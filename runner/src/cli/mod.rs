@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod decompose;
 mod demo;
+mod fetch;
 mod generate;
 mod import_curves;
 mod init;
@@ -26,6 +27,7 @@ mod triage;
 mod verify;
 
 use crate::config::{self, Study};
+use crate::hub::{self, Role};
 use crate::interrupt::Interrupted;
 use crate::progress::Progress;
 use crate::study::Stopped;
@@ -54,6 +56,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(demo::Args),
+    Fetch(fetch::Args),
     Init(init::Args),
     Check(check::Args),
     Bench(bench::Args),
@@ -82,9 +85,39 @@ fn data_table(model: &Path, data: &Path, limit: Option<usize>, overrides: &[Stri
     Ok(config::with_overrides(&study, overrides)?.data)
 }
 
-/// Reads the name of a model: a folder, or a hub id that is in the cache.
-fn model(named: &str) -> Result<PathBuf> {
-    Ok(config::model_folder(Path::new(named)))
+/// A model or data file that a verb reads, and that may be on the hub.
+type Named<'a> = (Role, &'a mut PathBuf);
+
+fn named<'a>(
+    models: impl IntoIterator<Item = &'a mut PathBuf>,
+    files: impl IntoIterator<Item = &'a mut PathBuf>,
+) -> Vec<Named<'a>> {
+    let models = models.into_iter().map(|model| (Role::Model, model));
+    models.chain(files.into_iter().map(|file| (Role::File, file))).collect()
+}
+
+/// Puts what lies on this machine in place of names on the hub, after a download where there is none.
+fn fetch_all(named: Vec<Named>, progress: &Progress) -> Result<()> {
+    for (role, path) in named {
+        *path = hub::local(role, path, progress)?;
+    }
+    Ok(())
+}
+
+impl Verb {
+    /// What it reads that may be on the hub. Study files are asked for theirs when they have been read.
+    fn named(&mut self) -> Vec<Named<'_>> {
+        match self {
+            Self::Probe(args) => args.named(),
+            Self::ProbeSet(args) => args.named(),
+            Self::Decompose(args) => args.named(),
+            Self::Kernel(args) => args.named(),
+            Self::Triage(args) => args.named(),
+            Self::Generate(args) => args.named(),
+            Self::Judge(args) => args.named(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 fn print(line: std::fmt::Arguments) -> Result<()> {
@@ -127,12 +160,14 @@ pub fn run(cli: Cli) -> Result<()> {
 /// Bytes of a thread's stack: as much as a main thread has.
 const STACK: usize = 8 << 20;
 
-fn of_verb(cli: Cli) -> Result<()> {
+fn of_verb(mut cli: Cli) -> Result<()> {
     let progress = if cli.quiet { Progress::Quiet } else { Progress::Shown };
+    fetch_all(cli.verb.named(), &progress)?;
     match cli.verb {
         Verb::Demo(args) => demo::run(&args, &progress),
         Verb::Init(args) => init::run(&args),
-        Verb::Bench(args) => bench::run(&args),
+        Verb::Fetch(args) => fetch::run(&args, &progress),
+        Verb::Bench(args) => bench::run(&args, &progress),
         Verb::Check(args) => check::run(&args, &progress),
         Verb::Run(args) => run::run(&args, &progress),
         Verb::Study(args) => study::run(&args, &progress),
