@@ -9,6 +9,7 @@ mod samples;
 mod stage;
 mod stopping;
 mod template;
+mod tracking;
 
 pub use checkpoints::{Checkpoints, changes};
 pub use grid::{Arm, Cell, Grid, load_grid};
@@ -17,6 +18,7 @@ pub use samples::{Replace, Reward, Samples};
 pub use stage::{LrSchedule, Optimizer, Reduction, SaveDtype, Stage, Warmup};
 pub use stopping::EarlyStopping;
 pub use template::template;
+pub use tracking::Tracking;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
 use crate::hub::{self, Role};
@@ -79,6 +81,9 @@ pub struct Study {
     /// When checkpoints are written, and how many are kept.
     #[serde(default)]
     pub checkpoints: Checkpoints,
+    /// Forms of other programs that the records are written in as well.
+    #[serde(default, skip_serializing_if = "Tracking::is_none")]
+    pub tracking: Tracking,
     /// Folder of the cached reference log-probabilities; by default `ldyn-cache` beside `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,

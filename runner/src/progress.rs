@@ -110,10 +110,11 @@ impl StageBar {
         self.bar.set_position(metrics.step as u64);
     }
 
-    /// A probe was taken.
-    pub fn probed(&mut self, rows: &[ProbeRow]) {
+    /// A probe was taken; with the monitor's squeeze index, where there is one.
+    pub fn probed(&mut self, rows: &[ProbeRow], squeeze: Option<f64>) {
         let mean = |kind| probe::mean_logp(rows, kind).map(|v| format!(" {kind} {v:.1}")).unwrap_or_default();
-        self.last = format!(" | log π{}{}", mean("chosen"), mean("rejected"));
+        let squeeze = squeeze.map(|index| format!(", squeeze {index:+.3}")).unwrap_or_default();
+        self.last = format!(" | log π{}{}{squeeze}", mean("chosen"), mean("rejected"));
         if self.lines {
             eprintln!("{}: {} examples{}", self.name, self.seen, self.last);
         }

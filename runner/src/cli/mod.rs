@@ -9,6 +9,8 @@ mod bench;
 mod check;
 mod decompose;
 mod demo;
+mod env;
+mod export;
 mod fetch;
 mod generate;
 mod import_curves;
@@ -72,9 +74,11 @@ enum Verb {
     Generate(generate::Args),
     Judge(judge::Args),
     Report(report::Args),
+    Export(export::Args),
     ImportCurves(import_curves::Args),
     Selftest(selftest::Args),
     Verify(verify::Args),
+    Env(env::Args),
 }
 
 /// The data table of a study file for one data file, with the command line's overrides.
@@ -181,8 +185,57 @@ fn of_verb(mut cli: Cli) -> Result<()> {
         Verb::Generate(args) => generate::run(&args, &progress),
         Verb::Judge(args) => judge::run(&args, &progress),
         Verb::Report(args) => report::run(&args, &progress),
+        Verb::Export(args) => export::run(&args),
         Verb::ImportCurves(args) => import_curves::run(&args, &progress),
         Verb::Selftest(args) => selftest::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::Env(args) => env::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The words of a command line, as a shell parts them.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for c in line.chars().chain([' ']) {
+            match (c, quote) {
+                (c, Some(end)) if c == end => quote = None,
+                ('"' | '\'', None) => quote = Some(c),
+                (' ', None) => words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty())),
+                (c, _) => word.push(c),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn the_help_of_every_verb_has_examples_that_its_parser_takes() {
+        for verb in Cli::command().get_subcommands() {
+            let name = verb.get_name();
+            let help = verb.get_long_about().map(ToString::to_string).unwrap_or_default();
+            let examples =
+                help.split_once("\nExample").unwrap_or_else(|| panic!("`{name}` has no example")).1;
+            let mut found = 0;
+            for line in examples.lines() {
+                let Some(line) = line.trim_start_matches([':', 's', ' ']).strip_prefix("ldyn ") else {
+                    continue;
+                };
+                let words = words(line);
+                assert_eq!(words[0], name, "{line}");
+                let parsed = Cli::try_parse_from(std::iter::once("ldyn".to_owned()).chain(words));
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                found += 1;
+            }
+            assert!(found > 0, "`{name}` has no example");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

@@ -307,4 +307,6 @@ fn the_token_may_lie_in_its_file() {
     let output = place.command(&FETCH).env_remove("HF_TOKEN").output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(place.hub.requests()[0].authorization, Some(format!("Bearer {TOKEN}")));
+    // That there is one is all that is told of it.
+    assert!(place.succeeds(&["env"]).contains("HF_TOKEN               set"));
 }
