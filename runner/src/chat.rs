@@ -4,7 +4,7 @@
 //! where a server's text repeats it, it is taken out.
 
 mod many;
-mod retry;
+pub(crate) mod retry;
 
 pub use many::complete_all;
 
@@ -58,16 +58,31 @@ impl Key {
         let value = value.into_string().unwrap_or_else(|_| "\0".to_owned());
         Self::new(&value)
             .with_context(|| format!("the environment variable {variable} holds no key"))
-            .map(|key| Some(key).filter(|key| !key.0.is_empty()))
+            .map(|key| Some(key).filter(|key| !key.is_empty()))
     }
 
-    fn new(value: &str) -> Result<Self> {
+    pub(crate) fn new(value: &str) -> Result<Self> {
         let value = value.trim();
         ensure!(
             value.bytes().all(|b| b.is_ascii_graphic()),
             "found a blank, a control character or one outside ASCII, expected a single word"
         );
         Ok(Self(value.to_owned()))
+    }
+
+    /// Whether it is blank: none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value of the `Authorization` header.
+    pub(crate) fn authorization(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
+    /// A text that may repeat the key, without it.
+    pub(crate) fn removed_from(&self, text: &str) -> String {
+        if self.is_empty() { text.to_owned() } else { text.replace(&self.0, "[key]") }
     }
 }
 
@@ -196,8 +211,8 @@ impl Client {
 
     fn attempt(&self, request: &Request) -> Result<String, Failure> {
         let mut post = self.agent.post(&self.url).header("content-type", "application/json");
-        if let Some(Key(key)) = &self.endpoint.key {
-            post = post.header("authorization", format!("Bearer {key}"));
+        if let Some(key) = &self.endpoint.key {
+            post = post.header("authorization", key.authorization());
         }
         let mut response = post.send(&request.body()[..]).map_err(|e| of_transport(&e))?;
         let status = response.status();
@@ -225,21 +240,27 @@ impl Client {
     /// Text of the server for an error: one line of bounded length, without the key.
     fn shown(&self, text: &str) -> String {
         // First the key, then the length: no part of the key may stay at the end.
-        let text = self.without_key(text);
-        let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        line.retain(|c| !c.is_control());
-        match line.char_indices().nth(SHOWN) {
-            Some((end, _)) => format!("{}…", &line[..end]),
-            None if line.is_empty() => "nothing".to_owned(),
-            None => line,
+        match one_line(&self.without_key(text)) {
+            line if line.is_empty() => "nothing".to_owned(),
+            line => line,
         }
     }
 
     fn without_key(&self, text: &str) -> String {
         match &self.endpoint.key {
-            Some(Key(key)) if key.len() >= SHORTEST_SECRET => text.replace(key, "[key]"),
+            Some(key) if key.0.len() >= SHORTEST_SECRET => key.removed_from(text),
             _ => text.to_owned(),
         }
+    }
+}
+
+/// Text of a server as one line of bounded length.
+pub(crate) fn one_line(text: &str) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.retain(|c| !c.is_control());
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 

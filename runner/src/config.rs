@@ -4,23 +4,24 @@
 
 mod checkpoints;
 mod grid;
-mod hub;
 mod monitor;
 mod samples;
 mod stage;
 mod stopping;
 mod template;
+mod tracking;
 
 pub use checkpoints::{Checkpoints, changes};
 pub use grid::{Arm, Cell, Grid, load_grid};
-pub use hub::model_folder;
 pub use monitor::{Limits, Monitor};
 pub use samples::{Replace, Reward, Samples};
 pub use stage::{LrSchedule, Optimizer, Reduction, SaveDtype, Stage, Warmup};
 pub use stopping::EarlyStopping;
 pub use template::template;
+pub use tracking::Tracking;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
+use crate::hub::{self, Role};
 use crate::model::Checkpoint;
 use crate::record::{Compat, Fault};
 use anyhow::{Context, Result, bail};
@@ -80,6 +81,9 @@ pub struct Study {
     /// When checkpoints are written, and how many are kept.
     #[serde(default)]
     pub checkpoints: Checkpoints,
+    /// Forms of other programs that the records are written in as well.
+    #[serde(default, skip_serializing_if = "Tracking::is_none")]
+    pub tracking: Tracking,
     /// Folder of the cached reference log-probabilities; by default `ldyn-cache` beside `output`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
@@ -92,7 +96,7 @@ pub struct Study {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSource {
-    /// Folder in the Hugging Face layout, tokenizer included, or a hub id in the cache: see [`model_folder`].
+    /// Folder in the Hugging Face layout, tokenizer included, or a name on the hub: see [`crate::hub`].
     #[serde(alias = "model_name_or_path", skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// `config.json` of a model to initialise at random, instead of `path`.
@@ -107,7 +111,8 @@ pub struct ModelSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Data {
-    /// Preference pairs or single responses: `.jsonl`, `.jsonl.gz` or `.parquet`.
+    /// Preference pairs or single responses: `.jsonl`, `.jsonl.gz` or `.parquet`; a path, or a file on the hub such as
+    /// `hf://datasets/OWNER/NAME/train.jsonl.gz` (see [`crate::hub`]).
     /// Only pretraining on a `text` of its own does without.
     #[serde(alias = "dataset_name", skip_serializing_if = "Option::is_none")]
     pub train: Option<PathBuf>,
@@ -320,9 +325,8 @@ impl Study {
             }
             _ => {}
         }
-        let references = self.stages.iter_mut().map(|stage| &mut stage.reference);
-        for folder in references.chain([&mut self.model.path]).flatten() {
-            *folder = model_folder(folder);
+        for (role, named) in self.named_mut() {
+            *named = hub::cached(role, named)?;
         }
         self.complete_compat()?;
         self.data.lengths().check(None).context("[data]")?;
@@ -366,6 +370,24 @@ impl Study {
             )
         }
         Ok(())
+    }
+
+    /// Every model and data file that it reads and that may be on the hub; models that its own stages save are not.
+    pub fn named_mut(&mut self) -> Vec<(Role, &mut PathBuf)> {
+        let mut files = vec![&mut self.data.train, &mut self.data.held_out, &mut self.probe.data];
+        let mut models: Vec<&mut PathBuf> = self.model.path.iter_mut().collect();
+        for stage in &mut self.stages {
+            files.push(&mut stage.text);
+            models.extend(stage.reference.iter_mut());
+            match stage.samples.as_mut().and_then(|samples| samples.reward.as_mut()) {
+                Some(Reward::Likelihood(folder)) => models.push(folder),
+                Some(Reward::LogRatio(folder, reference)) => models.extend([folder, reference]),
+                Some(Reward::Command(_)) | None => {}
+            }
+        }
+        models.retain(|folder| !folder.starts_with(&self.output));
+        let files = files.into_iter().flatten().map(|file| (Role::File, file));
+        models.into_iter().map(|folder| (Role::Model, folder)).chain(files).collect()
     }
 
     /// Whether a fault of the reference code is brought back.

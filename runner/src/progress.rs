@@ -1,5 +1,6 @@
 //! Progress for people: bars on a terminal, plain lines elsewhere.
 
+use crate::memory;
 use crate::probe;
 use crate::record::{Metrics, ProbeRow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -29,23 +30,63 @@ impl Progress {
 
     /// A bar for the steps of a stage.
     pub fn stage(self, name: &str) -> StageBar {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = match self {
-            Self::Shown if terminal => ProgressBar::new(0),
-            _ => ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
-        };
-        let style = ProgressStyle::with_template(
-            "{prefix:10} {bar:30} {pos:>5}/{len:5} {per_sec:>9} eta {eta:4} {msg}",
-        );
-        bar.set_style(style.expect("a template that parses"));
-        bar.set_prefix(name.to_owned());
         StageBar {
             name: name.to_owned(),
-            bar,
-            lines: self == Self::Shown && !terminal,
+            bar: self.bar(name, "{prefix:10} {bar:30} {pos:>5}/{len:5} {per_sec:>9} eta {eta:4} {msg}"),
+            lines: self.is_lines(),
             last: String::new(),
             seen: 0,
         }
+    }
+
+    /// A bar for the bytes of a file, of which `there` are there.
+    pub fn download(self, name: &str, bytes: Option<u64>, there: u64) -> DownloadBar {
+        if self.is_lines() {
+            let size = bytes.map(|bytes| format!(" ({})", memory::text(bytes))).unwrap_or_default();
+            let there = if there > 0 { format!(", from {} on", memory::text(there)) } else { String::new() };
+            eprintln!("downloading {name}{size}{there}");
+        }
+        let template = "{prefix} {bar:30} {binary_bytes:>10}/{binary_total_bytes:10} {binary_bytes_per_sec:>12} eta {eta:4}";
+        let bar = self.bar(name, template);
+        bar.set_length(bytes.unwrap_or_default());
+        bar.set_position(there);
+        bar.reset_eta();
+        DownloadBar(bar)
+    }
+
+    /// Whether lines are shown instead of bars.
+    fn is_lines(self) -> bool {
+        self == Self::Shown && !std::io::stderr().is_terminal()
+    }
+
+    fn bar(self, name: &str, template: &str) -> ProgressBar {
+        let bar = match self {
+            Self::Shown if !self.is_lines() => ProgressBar::new(0),
+            _ => ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("a template that parses"));
+        bar.set_prefix(name.to_owned());
+        bar
+    }
+}
+
+/// Progress of a download.
+pub struct DownloadBar(ProgressBar);
+
+impl DownloadBar {
+    /// So many bytes more.
+    pub fn add(&self, bytes: usize) {
+        self.0.inc(bytes as u64);
+    }
+
+    /// It begins again.
+    pub fn restart(&self) {
+        self.0.set_position(0);
+    }
+
+    /// All bytes are there.
+    pub fn finish(&self) {
+        self.0.finish();
     }
 }
 
@@ -69,10 +110,11 @@ impl StageBar {
         self.bar.set_position(metrics.step as u64);
     }
 
-    /// A probe was taken.
-    pub fn probed(&mut self, rows: &[ProbeRow]) {
+    /// A probe was taken; with the monitor's squeeze index, where there is one.
+    pub fn probed(&mut self, rows: &[ProbeRow], squeeze: Option<f64>) {
         let mean = |kind| probe::mean_logp(rows, kind).map(|v| format!(" {kind} {v:.1}")).unwrap_or_default();
-        self.last = format!(" | log π{}{}", mean("chosen"), mean("rejected"));
+        let squeeze = squeeze.map(|index| format!(", squeeze {index:+.3}")).unwrap_or_default();
+        self.last = format!(" | log π{}{}{squeeze}", mean("chosen"), mean("rejected"));
         if self.lines {
             eprintln!("{}: {} examples{}", self.name, self.seen, self.last);
         }

@@ -12,6 +12,7 @@ pub use resume::Begin;
 use crate::checkpoint::{self, Checkpoint, Identity, State};
 use crate::config::{Samples, Stage, Study};
 use crate::data::{self, TokenizedRecord};
+use crate::environment::Environment;
 use crate::files::{self, Lock};
 use crate::generate;
 use crate::interrupt::{Interrupt, Interrupted};
@@ -20,6 +21,7 @@ use crate::monitor::{Moment, Monitor, Watched};
 use crate::objective::Preference;
 use crate::progress::Progress;
 use crate::record::{self, Hashes, Journal, Lengths, Manifest, Rule, StageInfo};
+use crate::tensorboard::{self, Board};
 use crate::train::{self, Cadence, Course, End, Example, Loss};
 use crate::{device, memory, plan, report, seed};
 use anyhow::{Context, Result};
@@ -141,6 +143,7 @@ impl<'a> Run<'a> {
             seed: study.seed,
             threads: rayon::current_num_threads(),
             device: format!("{} {}", study.device, study.dtype),
+            environment: Some(Environment::here()),
             peak_memory: None,
             model: model.describe(),
             parameters: model.n_parameters(),
@@ -233,6 +236,13 @@ impl<'a> Run<'a> {
             Some((from, position)) => Some((position.course, from.optimizer(stage.optimizer, &self.model)?)),
             None => None,
         };
+        let board = match self.study.tracking.tensorboard {
+            true => {
+                let run = &self.study.output;
+                Some(Board::open(run, &stage.name, &run.join(tensorboard::FOLDER))?)
+            }
+            false => None,
+        };
         let mut observer = Recorder {
             progress: self.progress,
             bar: self.progress.stage(&stage.name),
@@ -241,6 +251,7 @@ impl<'a> Run<'a> {
             watch,
             best: best(stage, &self.model, resumed)?,
             journal: &mut self.journal,
+            board,
             saver,
             steps,
             at: resumed.map(|(_, position)| moment(&position.course)).unwrap_or_default(),

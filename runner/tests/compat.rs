@@ -112,6 +112,38 @@ fn the_protocol_is_the_reference_codes() {
     assert_eq!(curve(&log).summary.stages[0].probe_points, 3);
 }
 
+/// The only file in a folder.
+fn only_file(folder: &Path) -> Vec<u8> {
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    fs::read(file).unwrap()
+}
+
+#[test]
+fn records_are_exported_in_the_forms_of_other_programs() {
+    let run = Run::new(&["compat=", "tracking.tensorboard=true"]);
+    let out = run.folder.path().join("forms");
+    let export = |what: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ldyn"));
+        command.args(["export", what, "--out"]).arg(&out).arg(run.path()).output().unwrap()
+    };
+    for what in ["--tensorboard", "--reference-log"] {
+        let output = export(what);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // What was written as the run went on and what is made of its records differ in times alone.
+    let [live, made] = [run.path(), out.clone()].map(|folder| only_file(&folder.join("tensorboard/dpo")));
+    assert_eq!(live.len(), made.len());
+    assert!(live.len() > 1000 && live.windows(20).any(|w| w == b"train/rewards/margin"));
+    let log = fs::read_to_string(out.join("dpo-prob_train_metrics.json")).unwrap();
+    assert_eq!(curve(&log).summary.stages[0].probe_points, 4);
+
+    // The manifest says what `ldyn env` says.
+    let output = Command::new(env!("CARGO_BIN_EXE_ldyn")).args(["env", "--json"]).output().unwrap();
+    let told: ldyn::environment::Environment = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(run.manifest.environment, Some(told));
+}
+
 #[test]
 fn policy_as_reference_keeps_the_weight_at_its_start() {
     let right = Run::new(&["stages.dpo.learning_rate=1e-3"]);

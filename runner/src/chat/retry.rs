@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Why an attempt gave no reply, in words for an error.
 #[derive(Debug, PartialEq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Another attempt may succeed, after `wait` if the server named a time.
     Passing { what: String, wait: Option<Duration> },
     /// Another attempt would fail too.
@@ -22,18 +22,18 @@ pub(super) enum Failure {
 }
 
 /// The time before attempt `attempts + 1`.
-pub(super) fn backoff(attempts: usize, rng: &mut impl Rng) -> Duration {
+pub(crate) fn backoff(attempts: usize, rng: &mut impl Rng) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << (attempts - 1).min(16));
     doubled.min(LONGEST_WAIT).mul_f64(rng.random_range(0.5..1.0))
 }
 
 /// The wait that a `Retry-After` header asks for, if in seconds; its other form, a date, is not read.
-pub(super) fn retry_after(header: Option<&str>) -> Option<Duration> {
+pub(crate) fn retry_after(header: Option<&str>) -> Option<Duration> {
     Duration::try_from_secs_f64(header?.trim().parse().ok()?).ok()
 }
 
 /// The failure that a status other than success is.
-pub(super) fn of_status(status: u16, reason: Option<&str>, said: &str, wait: Option<Duration>) -> Failure {
+pub(crate) fn of_status(status: u16, reason: Option<&str>, said: &str, wait: Option<Duration>) -> Failure {
     let mut what = format!("{status} {}: {said}", reason.unwrap_or("without a reason"));
     if !(matches!(status, 408 | 425 | 429) || status >= 500) {
         if status == 404 {
@@ -51,7 +51,7 @@ pub(super) fn of_status(status: u16, reason: Option<&str>, said: &str, wait: Opt
 }
 
 /// The failure that no whole reply is.
-pub(super) fn of_transport(error: &ureq::Error) -> Failure {
+pub(crate) fn of_transport(error: &ureq::Error) -> Failure {
     use ureq::Error;
     let passing = |what: String| Failure::Passing { what, wait: None };
     match error {
@@ -70,7 +70,7 @@ pub(super) fn of_transport(error: &ureq::Error) -> Failure {
 }
 
 /// Sleeps, but no longer than until `stop`.
-pub(super) fn sleep(time: Duration, stop: &AtomicBool) {
+pub(crate) fn sleep(time: Duration, stop: &AtomicBool) {
     let started = Instant::now();
     while let Some(left) = time.checked_sub(started.elapsed())
         && !left.is_zero()

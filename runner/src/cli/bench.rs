@@ -1,5 +1,6 @@
 use crate::bench::{self, Bench};
 use crate::config;
+use crate::progress::Progress;
 use crate::report;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -27,8 +28,9 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
-    let study = config::load(&args.study, &args.set)?;
+pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
+    let mut study = config::load(&args.study, &args.set)?;
+    super::fetch_all(study.named_mut(), progress)?;
     let stage = match &args.stage {
         None => study.stages.len().checked_sub(1).context("the study has no stage")?,
         Some(name) => study.stages.iter().position(|stage| stage.name == *name).with_context(|| {

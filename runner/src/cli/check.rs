@@ -1,10 +1,11 @@
-use crate::config;
+use crate::config::{self, Study};
+use crate::hub::{self, Missing};
 use crate::memory;
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
 use crate::report;
 use crate::study::Inputs;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::path::PathBuf;
 
 /// Read everything that a study needs, and print its steps, memory and time; nothing is trained or written.
@@ -23,7 +24,21 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
-    let study = config::load(&args.study, &args.set)?;
+    let mut study = config::load(&args.study, &args.set)?;
+    let missing = missing(&mut study)?;
+    if !missing.is_empty() {
+        if args.json {
+            out!("{}", serde_json::to_string_pretty(&serde_json::json!({ "downloads": missing }))?);
+        } else {
+            for missing in &missing {
+                out!("to download: {missing}");
+            }
+        }
+        bail!(
+            "not everything is here yet: `ldyn fetch {}` downloads it, and so does `ldyn run`; nothing more was checked",
+            args.study.display()
+        )
+    }
     let plan = plan::plan(&study, &Inputs::read(&study)?)?;
     plan.notes.iter().for_each(|note| progress.say(note));
     let rate = plan::rate(&study)?;
@@ -39,6 +54,19 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         out!("about {} at the rate of a matrix product just now", report::duration(whole));
     }
     plan.refuse_too_much(&study)
+}
+
+/// What the study names on the hub and the cache lacks.
+fn missing(study: &mut Study) -> Result<Vec<Missing>> {
+    let mut found = Vec::new();
+    for (role, path) in study.named_mut() {
+        if let Some(missing) = hub::missing(role, path)?
+            && !found.contains(&missing)
+        {
+            found.push(missing);
+        }
+    }
+    Ok(found)
 }
 
 /// A line a stage.

@@ -1,4 +1,4 @@
-use super::{model, refuse_existing};
+use super::{Named, named, refuse_existing};
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ProbeOptions, ReadOptions, TokenizedRecord, Tokenizer};
@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 /// Example: ldyn decompose --model pythia-410m --data hh.jsonl --objective dpo --lines 0-3
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long, value_parser = model)]
+    /// Model folder in the Hugging Face layout, tokenizer included, or a name on the hub: OWNER/NAME[@REVISION].
+    #[arg(long)]
     model: PathBuf,
     /// Preference data that the update learns: .jsonl, .jsonl.gz or .parquet.
     #[arg(long)]
@@ -104,6 +104,15 @@ fn lines(text: &str) -> Result<Lines, String> {
         }
     }
     if found.is_empty() { Err(format!("`{text}` names no record")) } else { Ok(Lines(found)) }
+}
+
+impl Args {
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        named(
+            [Some(&mut self.model), self.reference.as_mut()].into_iter().flatten(),
+            [Some(&mut self.data), self.observe.as_mut()].into_iter().flatten(),
+        )
+    }
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {

@@ -1,4 +1,4 @@
-use super::{data_table, model};
+use super::{Named, data_table, named};
 use crate::data::{self, HH_HUMAN, HH_MARKER, Need, ReadOptions, Tokenizer};
 use crate::generate::{Prompt, Sampling, Stop, check, generate};
 use crate::model::Model;
@@ -18,8 +18,8 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long, value_parser = model)]
+    /// Model folder in the Hugging Face layout, tokenizer included, or a name on the hub: OWNER/NAME[@REVISION].
+    #[arg(long)]
     model: PathBuf,
     /// A prompt. Repeatable.
     #[arg(long)]
@@ -70,6 +70,12 @@ struct Generated<'a> {
 
 /// Responses between two writes.
 const BATCH: usize = 64;
+
+impl Args {
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        named([&mut self.model], &mut self.data)
+    }
+}
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let mut prompts = prompts(args, progress)?;

@@ -1,4 +1,4 @@
-use super::{model, refuse_existing};
+use super::{Named, named, refuse_existing};
 use crate::chat::{Client, Endpoint, Key};
 use crate::data::{self, Answer, Tokenizer};
 use crate::judge::{
@@ -55,7 +55,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 6, requires = "endpoint")]
     max_retries: usize,
     /// A model folder instead: the answer to which it gives the larger likelihood wins. Nothing leaves the machine.
-    #[arg(long, value_name = "MODEL", value_parser = model)]
+    #[arg(long, value_name = "MODEL")]
     likelihood: Option<PathBuf>,
     /// Compare log π per token, or its sum, which nearly always favours the shorter answer.
     #[arg(long, value_enum, default_value_t = Normalise::Mean, requires = "likelihood")]
@@ -110,6 +110,12 @@ struct Comparison {
 enum Judge {
     Chat { model: String, endpoint: String, temperature: f64 },
     Likelihood { model: PathBuf, normalise: Normalise },
+}
+
+impl Args {
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        named(&mut self.likelihood, [])
+    }
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {

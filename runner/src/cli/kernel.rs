@@ -1,4 +1,4 @@
-use super::{model, refuse_existing};
+use super::{Named, named, refuse_existing};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ProbeOptions, ReadOptions, Tokenizer};
 use crate::dynamics::kernel::{influence, stability};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Model folder; repeat it for checkpoints of one run in their order.
-    #[arg(long, required = true, value_parser = model)]
+    #[arg(long, required = true)]
     model: Vec<PathBuf>,
     /// Records: each update learns a record's chosen response and all records' responses are observed.
     #[arg(long)]
@@ -53,6 +53,12 @@ pub(super) struct Args {
     /// `f32` or `f64`.
     #[arg(long, default_value = "f32")]
     dtype: String,
+}
+
+impl Args {
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        named(&mut self.model, [&mut self.data])
+    }
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {

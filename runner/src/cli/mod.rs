@@ -9,6 +9,9 @@ mod bench;
 mod check;
 mod decompose;
 mod demo;
+mod env;
+mod export;
+mod fetch;
 mod generate;
 mod import_curves;
 mod init;
@@ -26,6 +29,7 @@ mod triage;
 mod verify;
 
 use crate::config::{self, Study};
+use crate::hub::{self, Role};
 use crate::interrupt::Interrupted;
 use crate::progress::Progress;
 use crate::study::Stopped;
@@ -54,6 +58,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(demo::Args),
+    Fetch(fetch::Args),
     Init(init::Args),
     Check(check::Args),
     Bench(bench::Args),
@@ -69,9 +74,11 @@ enum Verb {
     Generate(generate::Args),
     Judge(judge::Args),
     Report(report::Args),
+    Export(export::Args),
     ImportCurves(import_curves::Args),
     Selftest(selftest::Args),
     Verify(verify::Args),
+    Env(env::Args),
 }
 
 /// The data table of a study file for one data file, with the command line's overrides.
@@ -82,9 +89,39 @@ fn data_table(model: &Path, data: &Path, limit: Option<usize>, overrides: &[Stri
     Ok(config::with_overrides(&study, overrides)?.data)
 }
 
-/// Reads the name of a model: a folder, or a hub id that is in the cache.
-fn model(named: &str) -> Result<PathBuf> {
-    Ok(config::model_folder(Path::new(named)))
+/// A model or data file that a verb reads, and that may be on the hub.
+type Named<'a> = (Role, &'a mut PathBuf);
+
+fn named<'a>(
+    models: impl IntoIterator<Item = &'a mut PathBuf>,
+    files: impl IntoIterator<Item = &'a mut PathBuf>,
+) -> Vec<Named<'a>> {
+    let models = models.into_iter().map(|model| (Role::Model, model));
+    models.chain(files.into_iter().map(|file| (Role::File, file))).collect()
+}
+
+/// Puts what lies on this machine in place of names on the hub, after a download where there is none.
+fn fetch_all(named: Vec<Named>, progress: &Progress) -> Result<()> {
+    for (role, path) in named {
+        *path = hub::local(role, path, progress)?;
+    }
+    Ok(())
+}
+
+impl Verb {
+    /// What it reads that may be on the hub. Study files are asked for theirs when they have been read.
+    fn named(&mut self) -> Vec<Named<'_>> {
+        match self {
+            Self::Probe(args) => args.named(),
+            Self::ProbeSet(args) => args.named(),
+            Self::Decompose(args) => args.named(),
+            Self::Kernel(args) => args.named(),
+            Self::Triage(args) => args.named(),
+            Self::Generate(args) => args.named(),
+            Self::Judge(args) => args.named(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 fn print(line: std::fmt::Arguments) -> Result<()> {
@@ -127,12 +164,14 @@ pub fn run(cli: Cli) -> Result<()> {
 /// Bytes of a thread's stack: as much as a main thread has.
 const STACK: usize = 8 << 20;
 
-fn of_verb(cli: Cli) -> Result<()> {
+fn of_verb(mut cli: Cli) -> Result<()> {
     let progress = if cli.quiet { Progress::Quiet } else { Progress::Shown };
+    fetch_all(cli.verb.named(), &progress)?;
     match cli.verb {
         Verb::Demo(args) => demo::run(&args, &progress),
         Verb::Init(args) => init::run(&args),
-        Verb::Bench(args) => bench::run(&args),
+        Verb::Fetch(args) => fetch::run(&args, &progress),
+        Verb::Bench(args) => bench::run(&args, &progress),
         Verb::Check(args) => check::run(&args, &progress),
         Verb::Run(args) => run::run(&args, &progress),
         Verb::Study(args) => study::run(&args, &progress),
@@ -146,8 +185,57 @@ fn of_verb(cli: Cli) -> Result<()> {
         Verb::Generate(args) => generate::run(&args, &progress),
         Verb::Judge(args) => judge::run(&args, &progress),
         Verb::Report(args) => report::run(&args, &progress),
+        Verb::Export(args) => export::run(&args),
         Verb::ImportCurves(args) => import_curves::run(&args, &progress),
         Verb::Selftest(args) => selftest::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::Env(args) => env::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The words of a command line, as a shell parts them.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for c in line.chars().chain([' ']) {
+            match (c, quote) {
+                (c, Some(end)) if c == end => quote = None,
+                ('"' | '\'', None) => quote = Some(c),
+                (' ', None) => words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty())),
+                (c, _) => word.push(c),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn the_help_of_every_verb_has_examples_that_its_parser_takes() {
+        for verb in Cli::command().get_subcommands() {
+            let name = verb.get_name();
+            let help = verb.get_long_about().map(ToString::to_string).unwrap_or_default();
+            let examples =
+                help.split_once("\nExample").unwrap_or_else(|| panic!("`{name}` has no example")).1;
+            let mut found = 0;
+            for line in examples.lines() {
+                let Some(line) = line.trim_start_matches([':', 's', ' ']).strip_prefix("ldyn ") else {
+                    continue;
+                };
+                let words = words(line);
+                assert_eq!(words[0], name, "{line}");
+                let parsed = Cli::try_parse_from(std::iter::once("ldyn".to_owned()).chain(words));
+                assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+                found += 1;
+            }
+            assert!(found > 0, "`{name}` has no example");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-use super::{data_table, model};
+use super::{Named, data_table, named};
 use crate::data::{self, ProbeOptions, ReadOptions, Tokenizer};
 use crate::model::Model;
 use crate::progress::Progress;
@@ -12,8 +12,8 @@ use std::path::PathBuf;
 /// Example: ldyn probe --model pythia-410m --data probe_train.jsonl --out rows.jsonl
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long, value_parser = model)]
+    /// Model folder in the Hugging Face layout, tokenizer included, or a name on the hub: OWNER/NAME[@REVISION].
+    #[arg(long)]
     model: PathBuf,
     /// Records with the responses to score: .jsonl, .jsonl.gz or .parquet.
     #[arg(long)]
@@ -46,6 +46,12 @@ pub(super) struct Args {
 
 /// Records scored between two writes.
 const BATCH: usize = 64;
+
+impl Args {
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        named([&mut self.model], [&mut self.data])
+    }
+}
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let settings = data_table(&args.model, &args.data, args.limit, &args.set)?;

@@ -1,4 +1,4 @@
-use super::model;
+use super::{Named, named};
 use crate::chat::{Client, Endpoint, Key, complete_all};
 use crate::data::probe_set::{self, Select};
 use crate::data::{self, ProbeOptions, Record};
@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(long)]
     skip_bad: bool,
     /// Model folder whose chat template renders conversational data.
-    #[arg(long, value_parser = model)]
+    #[arg(long)]
     model: Option<PathBuf>,
     /// Base URL of an OpenAI-compatible endpoint that rephrases, such as http://localhost:8000/v1.
     #[arg(long, value_name = "URL", requires = "chat_model")]
@@ -75,6 +75,12 @@ pub(super) struct Args {
 
 /// Prompts between two writes: what a run that is cut off asks for again.
 const BATCH: usize = 8;
+
+impl Args {
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        named(&mut self.model, [Some(&mut self.data), self.held_out.as_mut()].into_iter().flatten())
+    }
+}
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     ensure!(args.concurrency > 0, "--concurrency 0: expected at least one call at a time");

@@ -50,6 +50,10 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
 
 /// Runs the study, prints its table and says where everything lies; an error if an alarm or a signal stopped it.
 pub(super) fn finish(study: &config::Study, resume: &Resume, progress: &Progress) -> Result<()> {
+    let mut study = study.clone();
+    // Before signals are caught, so that one ends a download.
+    super::fetch_all(study.named_mut(), progress)?;
+    let study = &study;
     let stopped = study::run(study, &resume.begin(), &Interrupt::on_signals()?, progress)?;
     let folder = &study.output;
     let run = report::load(folder)?;

@@ -31,6 +31,10 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         out!("{}", planned(&grid)?);
         return Ok(());
     }
+    // A cell finds them in the cache.
+    for mut cell in grid.cells()? {
+        super::fetch_all(cell.study.named_mut(), progress)?;
+    }
     out!("{}", report::comparison_text(&grid::run(&grid, &Interrupt::on_signals()?, progress)?));
     out!("comparison: {}", grid.output.join(COMPARISON).display());
     Ok(())

@@ -1,4 +1,3 @@
-use super::model;
 use crate::config::{self, Study};
 use crate::progress::Progress;
 use anyhow::Result;
@@ -11,8 +10,8 @@ use std::path::PathBuf;
 pub(super) struct Args {
     /// `sft`, or a preference loss such as dpo, ipo, simpo, orpo; an unknown name is answered with all.
     objective: String,
-    /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long, value_parser = model)]
+    /// Model folder in the Hugging Face layout, tokenizer included, or a name on the hub: OWNER/NAME[@REVISION].
+    #[arg(long)]
     model: PathBuf,
     /// Training data: .jsonl, .jsonl.gz or .parquet.
     #[arg(long)]

@@ -1,4 +1,4 @@
-use super::{model, refuse_existing};
+use super::{Named, named, refuse_existing};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ReadOptions, Record, Tokenizer};
 use crate::dynamics::triage::{SCORES, explain, triage};
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 /// Example: ldyn triage --model pythia-410m --data hh.jsonl --out triage.jsonl --keep 0.8 --filtered kept.jsonl
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Model folder in the Hugging Face layout, tokenizer included.
-    #[arg(long, value_parser = model)]
+    /// Model folder in the Hugging Face layout, tokenizer included, or a name on the hub: OWNER/NAME[@REVISION].
+    #[arg(long)]
     model: PathBuf,
     /// Preference pairs: .jsonl, .jsonl.gz or .parquet.
     #[arg(long)]
@@ -62,6 +62,12 @@ pub(super) struct Args {
 const SHOWN: usize = 5;
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2000;
+
+impl Args {
+    pub(super) fn named(&mut self) -> Vec<Named<'_>> {
+        named([&mut self.model], [&mut self.data])
+    }
+}
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     if let Some(keep) = args.keep {

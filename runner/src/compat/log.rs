@@ -4,13 +4,17 @@ use crate::record::{Fault, Manifest, ProbeRow};
 use std::fmt::Write;
 
 /// The log of each stage but pretraining: its name and a line an evaluation, JSON as Python writes it, means over prompts
-/// under the code's own names. Empty for a run that is not in reference mode.
+/// under the code's own names.
 ///
 /// `ldyn import-curves` reads these lines as it reads the published ones.
 pub fn logs(manifest: &Manifest, rows: &[ProbeRow]) -> Vec<(String, String)> {
-    let finetuning =
-        manifest.stages.iter().filter(|s| manifest.compat.is_some() && s.objective != "pretrain");
+    let finetuning = manifest.stages.iter().filter(|s| s.objective != "pretrain");
     finetuning.map(|stage| (stage.name.clone(), log(&stage.name, manifest, rows))).collect()
+}
+
+/// Name of a stage's log: the code's own, behind the stage's.
+pub fn log_name(stage: &str) -> String {
+    format!("{stage}-prob_train_metrics.json")
 }
 
 fn log(stage: &str, manifest: &Manifest, rows: &[ProbeRow]) -> String {
@@ -121,7 +125,6 @@ mod tests {
             stages: vec![StageInfo { name: "dpo".into(), objective: "dpo".into(), ..StageInfo::default() }],
             ..Manifest::default()
         };
-        assert!(logs(&Manifest { compat: None, ..manifest.clone() }, &rows).is_empty());
         let [(stage, text)] = &logs(&manifest, &rows)[..] else { panic!("one log") };
         assert_eq!(stage, "dpo");
         text.clone()

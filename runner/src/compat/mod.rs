@@ -35,5 +35,5 @@
 mod log;
 mod order;
 
-pub use log::logs;
+pub use log::{log_name, logs};
 pub use order::order;

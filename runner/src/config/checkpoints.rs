@@ -24,11 +24,12 @@ impl Default for Checkpoints {
 
 /// What does not decide a run's numbers: where things lie, of which the content is compared instead, and
 /// what is kept.
-const FREE: [&str; 10] = [
+const FREE: [&str; 11] = [
     "memory_check",
     "output",
     "cache",
     "checkpoints",
+    "tracking",
     "model.path",
     "model.config",
     "model.tokenizer",

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The weights in one file.
-pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// The list of files of weights that are spread over many.
-pub(super) const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 
 /// Names listed in full in an error message.
 const LISTED: usize = 5;
@@ -116,8 +116,8 @@ pub(super) fn weights(
     Ok(params)
 }
 
-/// The weight files of a folder.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The weight files of a folder; those that an index names need not be there.
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,

@@ -19,6 +19,7 @@ pub(crate) use check::small_models;
 pub use check::{GradientCheck, TensorCheck, gradient_check, self_test};
 pub use config::{Architecture, CONFIG, GptNeoX, ModelConfig};
 pub use layers::Lookup;
+pub(crate) use load::{INDEX, WEIGHTS, files as weight_files};
 pub(crate) use save::write_tensors;
 
 use crate::value::{Cache, Dual, Layout, Pass, Tape, Traced, Value};

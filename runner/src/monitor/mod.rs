@@ -93,6 +93,11 @@ impl<'a> Monitor<'a> {
         self.watched
     }
 
+    /// The squeeze index at the last probe, in nats per token.
+    pub fn squeeze_index(&self) -> Option<f64> {
+        Some(rules::squeeze_index(self.state.sweeps.as_ref()?)?.mean)
+    }
+
     /// Alarms of a probe: its rows, and the greedy answers taken with it.
     pub fn probe(&mut self, at: Moment, rows: &[ProbeRow], answers: &[AnswerRow]) -> Vec<AlarmRow> {
         if self.watched == Watched::Text {

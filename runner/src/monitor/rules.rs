@@ -14,9 +14,7 @@ fn shuffled(kind: &str) -> bool {
 }
 
 /// Mass moves to the argmax. In the contexts of y⁻, or of shuffled words, the most likely tokens gain;
-/// y⁺ loses against its peak, and so does nearly everything else that is tracked. The squeeze index is
-/// what the most likely tokens gained on the response's own, log(π(argmax)/π(y)) per token: a negative
-/// step on a softmax raises it for every response (exactly, with frozen features).
+/// y⁺ loses against its peak, and so does nearly everything else that is tracked.
 pub fn squeeze(sweeps: &Sweeps, limits: &Limits) -> Option<Found> {
     let Sweeps { start, peak, now } = sweeps;
     let chosen = now.change(peak, "chosen", |l| l.label).filter(|e| falls(e, limits))?;
@@ -33,7 +31,7 @@ pub fn squeeze(sweeps: &Sweeps, limits: &Limits) -> Option<Found> {
         .collect();
     let fallen = 1 + others.iter().filter(|e| falls(e, limits)).count();
     let share = fallen as f64 / (1 + others.len()) as f64;
-    let index = now.change(start, "chosen", |l| l.argmax - l.label)?;
+    let index = squeeze_index(sweeps)?;
     (share >= limits.share).then(|| Found {
         since: peak.at,
         kind: Some(context.to_owned()),
@@ -44,6 +42,13 @@ pub fn squeeze(sweeps: &Sweeps, limits: &Limits) -> Option<Found> {
             plain("share of the tracked kinds that fell", share, ""),
         ],
     })
+}
+
+/// The squeeze index in the contexts of y⁺: what the most likely tokens have gained since the start on the response's
+/// own, log(π(argmax)/π(y)) per token. A negative step on a softmax raises it for every response (exactly, with frozen
+/// features).
+pub fn squeeze_index(sweeps: &Sweeps) -> Option<Estimate> {
+    sweeps.now.change(&sweeps.start, "chosen", |l| l.argmax - l.label)
 }
 
 /// y⁺ lies below its peak and its start while the margin grows: the pairs are told apart at the cost of both.

@@ -15,6 +15,7 @@
 //! | `alarms.jsonl` | one [`AlarmRow`] an alarm of the monitor | flushed as it goes |
 //! | `<stage>-samples.jsonl` | a row a prompt: the policy's own responses and their rewards, for a stage that trains on them | when the stage begins |
 //! | `<stage>-prob_train_metrics.json` | means over prompts at each probe, as the paper's reference code logs them, in [reference mode](crate::compat) | with the report |
+//! | `tensorboard/<stage>/` | event files, if `[tracking]` asks for them: see [`crate::tensorboard`] | as it goes |
 //! | `<stage>/` | the model folder after the stage | when the stage ends |
 //! | `checkpoints/` | what a [`crate::checkpoint`] holds | every few steps, and when a stage ends |
 
@@ -33,6 +34,7 @@ pub use dynamics::{
 pub use journal::{Journal, Lengths, check_lengths, emptied};
 pub use reliability::{RELIABILITY_BINS, Reliability};
 
+use crate::environment::Environment;
 use crate::{files, memory};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -76,6 +78,9 @@ pub struct Manifest {
     pub threads: usize,
     /// Device and number type, such as `cpu f32`.
     pub device: String,
+    /// What the program was built from and ran on; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
     /// The most bytes of main memory in use at once, so far; absent where the system does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,

@@ -21,8 +21,9 @@ pub const JSON: &str = "report.json";
 /// Records that cannot be read, or a failed write.
 pub fn write(run: &Path) -> Result<Summary> {
     let records = load(run)?;
-    for (stage, text) in compat::logs(&records.manifest, &records.probes) {
-        let path = run.join(format!("{stage}-prob_train_metrics.json"));
+    let logs = records.manifest.compat.map(|_| compat::logs(&records.manifest, &records.probes));
+    for (stage, text) in logs.into_iter().flatten() {
+        let path = run.join(compat::log_name(&stage));
         let before = match records.manifest.faults.contains(&Fault::LogAppended) && path.exists() {
             true => {
                 std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?

@@ -11,6 +11,7 @@ use crate::probe::{self, When};
 use crate::progress::{Progress, StageBar};
 use crate::record::{Action, AlarmRow, Journal, JsonlWriter, Metrics, Rule};
 use crate::score::NotFinite;
+use crate::tensorboard::Board;
 use crate::train::{self, Best, Course, End, Intervention, Optimizer};
 use anyhow::Result;
 use candle_core::Tensor;
@@ -63,6 +64,7 @@ pub struct Recorder<'a> {
     pub bar: StageBar,
     pub probes: &'a [TokenizedRecord],
     pub journal: &'a mut Journal,
+    pub board: Option<Board>,
     pub gauge: Option<Gauge<'a>>,
     pub watch: Option<Watch<'a>>,
     /// The best probe so far, where the stage ends at it.
@@ -168,7 +170,9 @@ impl train::Observer for Recorder<'_> {
         let rows = probe::sweep(model, self.probes, Some(when))?;
         self.journal.probes.write_all(&rows)?;
         self.journal.metrics.flush()?;
-        self.bar.probed(&rows);
+        if let Some(board) = &mut self.board {
+            board.probed(&rows)?;
+        }
         let mut alarms = Vec::new();
         if let (Some(watch), Some([writer, _])) = (&mut self.watch, &mut self.journal.watch) {
             let answers = match watch.monitor.watched() {
@@ -181,6 +185,7 @@ impl train::Observer for Recorder<'_> {
             writer.write_all(&answers)?;
             alarms = watch.monitor.probe(moment(when), &rows, &answers);
         }
+        self.bar.probed(&rows, self.watch.as_ref().and_then(|watch| watch.monitor.squeeze_index()));
         let mut interventions = Vec::new();
         if let Some(best) = &mut self.best {
             interventions = best.probe(model, when, &rows)?;
@@ -199,6 +204,9 @@ impl train::Observer for Recorder<'_> {
     ) -> Result<Vec<Intervention>> {
         self.at = moment(when);
         self.journal.metrics.write(metrics)?;
+        if let Some(board) = &mut self.board {
+            board.stepped(metrics)?;
+        }
         let mut alarms = Vec::new();
         if let Some(watch) = &mut self.watch {
             alarms = watch.monitor.step(metrics);
