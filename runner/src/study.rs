@@ -27,7 +27,7 @@ use crate::{device, memory, plan, report, seed};
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use inputs::folder_of;
-use recorder::{Clock, Recorder, Saver, Watch};
+use recorder::{Clock, Recorder, Saver, Watch, go_on_from};
 use resume::{best, continue_examples, continued, gauge};
 use std::path::PathBuf;
 
@@ -48,6 +48,8 @@ pub struct Stopped {
     pub model: Option<PathBuf>,
     /// The step of the peak that the model went back to, where the stage has early stopping.
     pub peak: Option<usize>,
+    /// The last checkpoint before a number that is not finite; absent for other rules.
+    pub before: Option<PathBuf>,
 }
 
 impl std::fmt::Display for Stopped {
@@ -59,6 +61,10 @@ impl std::fmt::Display for Stopped {
                 write!(f, "the model as it was at its peak, step {step}, is in {}", folder.display())
             }
             (None, _) => write!(f, "no model was saved, because its weights are not finite"),
+        }?;
+        match &self.before {
+            Some(checkpoint) => write!(f, "; {}", go_on_from(checkpoint, &self.stage)),
+            None => Ok(()),
         }
     }
 }
@@ -256,6 +262,7 @@ impl<'a> Run<'a> {
             steps,
             at: resumed.map(|(_, position)| moment(&position.course)).unwrap_or_default(),
             stopped_by: None,
+            halted: false,
             clock: Clock::after(resumed.map_or([0.0; 2], |(_, p)| [p.train_seconds, p.probe_seconds])),
         };
         // Its weights are the model's by now.
@@ -290,7 +297,10 @@ impl<'a> Run<'a> {
         let state = State { manifest: self.manifest.clone(), lengths: self.journal.sync()?, ..state };
         let run = &self.study.output;
         let checkpoint = checkpoint::save(run, &state, checkpoint::weights("model", &self.model))?;
-        checkpoint::prune(run, self.study.checkpoints.save_total_limit)?;
+        // The one before a number that is not finite stays in any case.
+        if stopped_by != Some(Rule::NotFinite) {
+            checkpoint::prune(run, self.study.checkpoints.save_total_limit)?;
+        }
         let stopped = self.close(stage, false)?;
         match self.interrupt.signal() {
             Some(signal) if stopped.is_none() && index + 1 < self.study.stages.len() => {
@@ -381,7 +391,12 @@ impl<'a> Run<'a> {
         record::write_manifest(&self.study.output, &self.manifest)?;
         let model = finite.then_some(folder);
         let peak = info.and_then(|info| Some(info.peak.as_ref()?.step));
-        Ok(stopped_by.map(|rule| Stopped { rule, stage: stage.name.clone(), model, peak }))
+        // The newest is the stage's end.
+        let before = match stopped_by {
+            Some(Rule::NotFinite) => checkpoint::list(&self.study.output)?.into_iter().rev().nth(1),
+            _ => None,
+        };
+        Ok(stopped_by.map(|rule| Stopped { rule, stage: stage.name.clone(), model, peak, before }))
     }
 
     /// Scores the pairs under the reference, which is the policy as it is now or

@@ -106,6 +106,9 @@ fn a_refusal_is_told_at_once_in_bounded_words_and_without_the_key() {
     // Nor does a part of the key stay where the message is cut.
     let (url, _) = server(vec![http("400 Bad Request", &format!("{}{SECRET}", "x".repeat(SHOWN - 5)))]);
     assert!(!complete(&url, 0).unwrap_err().contains(&SECRET[..4]));
+    // Nor is it in a reply that is kept as a transcript.
+    let (url, _) = server(vec![says(&format!("A, and {SECRET}"))]);
+    assert_eq!(complete(&url, 0).unwrap().text, "A, and [key]");
     // A word that stands in for a key is a word.
     let (url, _) = server(vec![says("A token\nA")]);
     let reply = client_with(&url, 0, "A").complete(&question("Hi"), &AtomicBool::new(false));

@@ -147,10 +147,15 @@ impl State {
     /// Its folder's name.
     pub fn name(&self) -> String {
         let stage = &self.manifest.stages.last().expect("a checkpoint is one of a stage").name;
-        let number = self.stage + 1;
-        match &self.position {
-            Some(position) => format!("{number:02}-{stage}-{:06}", position.course.step),
-            None => format!("{number:02}-{stage}-end"),
-        }
+        name(self.stage, stage, self.position.as_ref().map(|position| position.course.step))
+    }
+}
+
+/// The name of a checkpoint's folder: the stage's index and name, and the steps done; none when it is over.
+pub fn name(stage: usize, name: &str, step: Option<usize>) -> String {
+    let number = stage + 1;
+    match step {
+        Some(step) => format!("{number:02}-{name}-{step:06}"),
+        None => format!("{number:02}-{name}-end"),
     }
 }

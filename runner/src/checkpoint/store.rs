@@ -4,9 +4,11 @@ use super::{Checkpoint, State, VERSION};
 use crate::files;
 use crate::model::write_tensors;
 use crate::record::CHECKPOINTS;
+use crate::value::Census;
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor, safetensors};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,13 +43,18 @@ pub fn save(run: &Path, state: &State, tensors: Vec<(String, Tensor)>) -> Result
 /// Reads the checkpoint in `folder`; its tensors go to `device`.
 ///
 /// # Errors
-/// A missing, cut or changed file, or a checkpoint of another version.
+/// A missing, cut or changed file, a checkpoint of another version, or one with a number that is NaN or infinite.
 pub fn load(folder: &Path, device: &Device) -> Result<Checkpoint> {
     let read = || -> Result<Checkpoint> {
-        let expected = fs::read_to_string(folder.join(SUMS)).context(SUMS)?;
+        let expected = fs::read(folder.join(SUMS)).context(SUMS)?;
+        let expected = String::from_utf8_lossy(&expected);
+        let found = sums(folder)?;
+        let changed = |(line, _): &(&str, &str)| expected.lines().all(|other| other != *line);
+        let changed = found.lines().zip([STATE, TENSORS]).find(changed);
         ensure!(
-            sums(folder)? == expected,
-            "its files are not those whose checksums {SUMS} has: it was cut or damaged"
+            found == expected,
+            "{} is not as {SUMS} has it: it was cut or damaged",
+            changed.map_or("the list of files", |(_, name)| name)
         );
         let text = fs::read_to_string(folder.join(STATE))?;
         let version = serde_json::from_str::<serde_json::Value>(&text)?["version"].clone();
@@ -56,7 +63,11 @@ pub fn load(folder: &Path, device: &Device) -> Result<Checkpoint> {
             "it has version {version}, this program reads {VERSION}: continue the run with the ldyn that began it"
         );
         let state = serde_json::from_str(&text).context(STATE)?;
-        let tensors = safetensors::load(folder.join(TENSORS), device)?.into_iter().collect();
+        let tensors: BTreeMap<_, _> = safetensors::load(folder.join(TENSORS), device)?.into_iter().collect();
+        for (name, tensor) in &tensors {
+            let census = Census::of(tensor)?;
+            ensure!(census.is_finite(), "`{name}` holds numbers that are not finite: {census}");
+        }
         Ok(Checkpoint { state, tensors })
     };
     read().with_context(|| format!("checkpoint {}", folder.display()))

@@ -38,6 +38,9 @@ const FREE: [&str; 11] = [
     "probe.data",
 ];
 
+/// Keys of a stage that may change from a checkpoint on: what to try where a stage has diverged.
+pub const OF_STEPS: [&str; 2] = ["learning_rate", "max_grad_norm"];
+
 /// What keeps a run of `before` from being continued as `now`: a line a key.
 ///
 /// # Errors
@@ -54,6 +57,30 @@ const FREE: [&str; 11] = [
 /// # anyhow::Ok(())
 /// ```
 pub fn changes(before: &Study, now: &Study) -> Result<Vec<String>> {
+    Ok(differing(before, now)?.into_iter().map(|(_, change)| change).collect())
+}
+
+/// [`changes`], apart: those that keep a run from being continued in its stage `open`, and those that only decide the
+/// steps to come, [`OF_STEPS`] of that stage and later ones.
+///
+/// # Errors
+/// As [`changes`].
+pub fn changes_before(open: usize, before: &Study, now: &Study) -> Result<(Vec<String>, Vec<String>)> {
+    let to_come = |key: &str| {
+        let of_stage = key.strip_prefix("stages.").and_then(|rest| rest.split_once('.'));
+        of_stage.is_some_and(|(stage, key)| {
+            stage.parse().is_ok_and(|i: usize| i >= open) && OF_STEPS.contains(&key)
+        })
+    };
+    let (mut kept, mut free) = (Vec::new(), Vec::new());
+    for (key, change) in differing(before, now)? {
+        if to_come(&key) { free.push(change) } else { kept.push(change) }
+    }
+    Ok((kept, free))
+}
+
+/// Keys that decide a run's numbers and differ, each with its line.
+fn differing(before: &Study, now: &Study) -> Result<Vec<(String, String)>> {
     let (before, now) = (leaves(before)?, leaves(now)?);
     let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
     let of = |side: &BTreeMap<String, String>, key| side.get(key).cloned().unwrap_or("absent".into());
@@ -61,7 +88,7 @@ pub fn changes(before: &Study, now: &Study) -> Result<Vec<String>> {
         .into_iter()
         .filter(|key| !FREE.iter().any(|free| key.strip_prefix(free).is_some_and(below)))
         .filter(|key| before.get(*key) != now.get(*key))
-        .map(|key| format!("{key} was {}, is {}", of(&before, key), of(&now, key)))
+        .map(|key| (key.clone(), format!("{key} was {}, is {}", of(&before, key), of(&now, key))))
         .collect())
 }
 

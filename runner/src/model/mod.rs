@@ -124,11 +124,16 @@ impl Model {
     /// A model of its own, its weights rounded to numbers of another type; it computes in its own.
     ///
     /// # Errors
-    /// As [`Model::copy`].
+    /// As [`Model::copy`]; a weight that the type cannot hold, by parameter.
     pub fn rounded(&self, dtype: DType) -> Result<Self> {
         let rounded = self.copy()?;
-        for var in rounded.params.values() {
-            var.set(&var.as_detached_tensor().to_dtype(dtype)?.to_dtype(self.dtype)?)?;
+        for (name, var) in &rounded.params {
+            let stored = var.as_detached_tensor().to_dtype(dtype)?;
+            ensure!(
+                is_finite(&stored)? || !is_finite(var)?,
+                "`{name}` has weights that {dtype:?} cannot hold"
+            );
+            var.set(&stored.to_dtype(self.dtype)?)?;
         }
         Ok(rounded)
     }

@@ -334,6 +334,7 @@ fn a_weight_too_large_for_half_precision_is_not_saved_as_infinity() {
     let place = tempfile::tempdir().unwrap();
     refused(model.save_as(&place.path().join("half"), None, DType::F16), &["lm_head.weight", "F16", "bf16"]);
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    refused(model.rounded(DType::F16), &["lm_head.weight", "F16 cannot hold"]);
     model.save_as(&place.path().join("brain"), None, DType::BF16).unwrap();
 }
 

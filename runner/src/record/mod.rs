@@ -393,17 +393,18 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut reader = BufReader::new(file);
     let mut rows = Vec::new();
-    let mut line = String::new();
+    // As bytes: a line may be torn within a letter.
+    let mut line = Vec::new();
     let mut number = 0;
     loop {
         line.clear();
-        if reader.read_line(&mut line).with_context(|| format!("reading {}", path.display()))? == 0 {
+        if reader.read_until(b'\n', &mut line).with_context(|| format!("reading {}", path.display()))? == 0 {
             return Ok(rows);
         }
         number += 1;
-        match serde_json::from_str(&line) {
+        match serde_json::from_slice(&line) {
             Ok(row) => rows.push(row),
-            Err(_) if !line.ends_with('\n') => return Ok(rows),
+            Err(_) if !line.ends_with(b"\n") => return Ok(rows),
             Err(e) => bail!("{}, line {number}: {e}", path.display()),
         }
     }

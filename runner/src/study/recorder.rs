@@ -1,7 +1,7 @@
 //! What a stage reports, written as it comes; checkpoints between its steps.
 
 use crate::checkpoint::{self, Position, State};
-use crate::config::{self, Checkpoints};
+use crate::config::{self, Checkpoints, Study};
 use crate::data::{TokenizedRecord, Tokenizer};
 use crate::dynamics::gauge::Gauge;
 use crate::interrupt::{Interrupt, Interrupted};
@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::monitor::{Moment, Monitor, Watched};
 use crate::probe::{self, When};
 use crate::progress::{Progress, StageBar};
-use crate::record::{Action, AlarmRow, Journal, JsonlWriter, Metrics, Rule};
+use crate::record::{Action, AlarmRow, CHECKPOINTS, Journal, JsonlWriter, Metrics, Rule};
 use crate::score::NotFinite;
 use crate::tensorboard::Board;
 use crate::train::{self, Best, Course, End, Intervention, Optimizer};
@@ -58,6 +58,34 @@ pub struct Saver<'a> {
     pub reference: Option<Tensor>,
 }
 
+impl Saver<'_> {
+    /// Whether the stage has a checkpoint of this moment.
+    fn has(&self, course: &Course) -> bool {
+        let Study { stages, .. } = &self.state.identity.study;
+        let name = checkpoint::name(self.state.stage, &stages[self.state.stage].name, Some(course.step));
+        self.run.join(CHECKPOINTS).join(name).exists()
+    }
+
+    /// What the numbers of the stage's examples count.
+    fn source(&self) -> String {
+        let Study { stages, data, .. } = &self.state.identity.study;
+        let stage = &stages[self.state.stage];
+        let file = stage.text.as_ref().or(data.train.as_ref());
+        let of = file.map(|file| format!(" of {}", file.display())).unwrap_or_default();
+        let what = if stage.is_pretrain() { "blocks of the text" } else { "lines" };
+        format!("examples are {what}{of}, from 0")
+    }
+}
+
+/// What can be done about a stage that a number has ended which is not finite.
+pub fn go_on_from(checkpoint: &Path, stage: &str) -> String {
+    let folder = checkpoint.display();
+    format!(
+        "{folder} is the run before that: go on from there with a smaller rate, --resume={folder} --set \
+         stages.{stage}.learning_rate=RATE, or a smaller max_grad_norm"
+    )
+}
+
 /// Writes what a stage reports.
 pub struct Recorder<'a> {
     pub progress: &'a Progress,
@@ -75,6 +103,8 @@ pub struct Recorder<'a> {
     /// The last step.
     pub at: Moment,
     pub stopped_by: Option<Rule>,
+    /// Whether a step was not taken because it was not finite.
+    pub halted: bool,
     pub clock: Clock,
 }
 
@@ -115,13 +145,22 @@ impl Recorder<'_> {
     /// How the stage ended. A number that is not finite is an alarm, where the monitor is on, and an
     /// error otherwise.
     pub fn after(&mut self, trained: Result<End>) -> Result<End> {
-        let (error, watch) = match (trained, &mut self.watch) {
-            (Err(error), Some(watch)) if error.is::<NotFinite>() => (error, watch),
-            (other, _) => return other,
+        let Err(error) = trained else { return trained };
+        let Some(found) = error.downcast_ref::<NotFinite>() else { return Err(error) };
+        let what = match self.halted {
+            true => {
+                let (step, source) = (self.at.step + 1, self.saver.source());
+                format!("step {step}: {found} ({source}); no weight was changed")
+            }
+            false => found.to_string(),
         };
-        let alarm = watch.monitor.not_finite(self.at, &error.root_cause().to_string());
-        self.journal.metrics.flush()?;
-        self.journal.probes.flush()?;
+        let Some(watch) = &mut self.watch else {
+            let newest = checkpoint::list(self.saver.run)?.pop();
+            let stage = &self.saver.state.identity.study.stages[self.saver.state.stage].name;
+            let advice = newest.map(|folder| format!("; {}", go_on_from(&folder, stage)));
+            return Err(NotFinite(what + &advice.unwrap_or_default()).into());
+        };
+        let alarm = watch.monitor.not_finite(self.at, &what);
         self.raise(&[alarm])?;
         Ok(End::Stopped)
     }
@@ -169,7 +208,6 @@ impl train::Observer for Recorder<'_> {
         let started = Instant::now();
         let rows = probe::sweep(model, self.probes, Some(when))?;
         self.journal.probes.write_all(&rows)?;
-        self.journal.metrics.flush()?;
         if let Some(board) = &mut self.board {
             board.probed(&rows)?;
         }
@@ -203,7 +241,8 @@ impl train::Observer for Recorder<'_> {
         steps: usize,
     ) -> Result<Vec<Intervention>> {
         self.at = moment(when);
-        self.journal.metrics.write(metrics)?;
+        // Who looks at a run while it goes on sees every step.
+        self.journal.metrics.write_all(std::slice::from_ref(metrics))?;
         if let Some(board) = &mut self.board {
             board.stepped(metrics)?;
         }
@@ -222,6 +261,19 @@ impl train::Observer for Recorder<'_> {
             self.clock.probing += started.elapsed().as_secs_f64();
         }
         self.raise(&alarms)
+    }
+
+    fn halted(&mut self, model: &Model, course: &Course, optimizer: &Optimizer) -> Result<()> {
+        self.halted = true;
+        // One of this moment that is there says the same; nobody can go on from weights that are not finite.
+        if !self.saver.has(course)
+            && model.is_finite()?
+            && let Err(error) = self.save(model, course, optimizer)
+        {
+            // What halted the stage matters more.
+            self.progress.warn(&format!("{error:#}"));
+        }
+        Ok(())
     }
 
     fn between(&mut self, model: &Model, course: &Course, optimizer: &Optimizer) -> Result<()> {

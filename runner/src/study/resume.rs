@@ -79,12 +79,26 @@ pub fn find(
             Some((folder, checkpoint))
         }
     };
-    let Some((folder, checkpoint)) = found else {
+    let Some((folder, mut checkpoint)) = found else {
         return start_over(study, identity, hashes, progress);
     };
-    let state = &checkpoint.state;
-    refuse_changes(run, [&state.identity, identity], [&state.manifest.hashes, hashes])?;
-    cut_back(run, &folder, study.stages.iter().map(|s| s.name.as_str()).skip(state.first_open_stage()))?;
+    let state = &mut checkpoint.state;
+    let open = state.first_open_stage();
+    let free = refuse_changes(run, [&state.identity, identity], [&state.manifest.hashes, hashes], open)?;
+    if let Some(change) = free.first()
+        && *begin == Begin::Newest
+    {
+        bail!(
+            "{} was begun with another rate: {change}; restore it, or change it from a checkpoint on that you name: \
+             --resume={}",
+            run.display(),
+            folder.display()
+        )
+    }
+    let from = |change| format!("continued from {} with another rate: {change}", state.name());
+    let notes: Vec<String> = free.iter().map(from).collect();
+    state.manifest.notes.extend(notes);
+    cut_back(run, &folder, study.stages.iter().map(|s| s.name.as_str()).skip(open))?;
     progress.say(&format!("resuming from {}", folder.display()));
     let lengths = state.lengths.clone();
     Ok((Some(checkpoint), lengths))
@@ -150,14 +164,20 @@ fn start_over(
         run.display()
     );
     let before = Identity { study: config::load(&run.join(CONFIG), &[])?, ..identity.clone() };
-    refuse_changes(run, [&before, identity], [&manifest.hashes, hashes])?;
+    refuse_changes(run, [&before, identity], [&manifest.hashes, hashes], study.stages.len())?;
     progress.say(&format!("no checkpoint in {} yet: the run starts over", run.display()));
     Ok((None, record::emptied(run)))
 }
 
-/// Refuses to go on with another run than the one that was begun, and names what differs.
-fn refuse_changes(run: &Path, [before, now]: [&Identity; 2], [then, here]: [&Hashes; 2]) -> Result<()> {
-    let mut changes = config::changes(&before.study, &now.study)?;
+/// Refuses to go on with another run than the one that was begun, and names what differs. Returns what differs in
+/// rates of steps to come, those of the stage `open` and later ones.
+fn refuse_changes(
+    run: &Path,
+    [before, now]: [&Identity; 2],
+    [then, here]: [&Hashes; 2],
+    open: usize,
+) -> Result<Vec<String>> {
+    let (mut changes, rates) = config::changes_before(open, &before.study, &now.study)?;
     for (what, same) in [
         ("the training data", then.data == here.data),
         ("the tokenizer", then.tokenizer == here.tokenizer),
@@ -175,7 +195,7 @@ fn refuse_changes(run: &Path, [before, now]: [&Identity; 2], [then, here]: [&Has
         run.display(),
         changes.join("; ")
     );
-    Ok(())
+    Ok(rates)
 }
 
 /// Brings the run folder, but for its record files, back to the moment of a checkpoint: removes later

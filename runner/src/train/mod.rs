@@ -1,5 +1,8 @@
 //! One training stage, in the order in which it happens.
 
+mod fault;
+#[cfg(test)]
+mod fault_tests;
 mod optimizer;
 mod order;
 mod peak;
@@ -22,6 +25,7 @@ use crate::config::Stage;
 use crate::model::Model;
 use crate::probe::When;
 use crate::record::Metrics;
+use crate::score::NotFinite;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -70,6 +74,15 @@ pub trait Observer {
         metrics: &Metrics,
         steps: usize,
     ) -> Result<Vec<Intervention>>;
+
+    /// Called when a step's log-probabilities, loss, gradient or size were found not to be finite, before it has changed
+    /// anything: model, course and optimiser are as they were before it.
+    ///
+    /// # Errors
+    /// What the observer meets; it is told instead of the fault.
+    fn halted(&mut self, _: &Model, _: &Course, _: &Optimizer) -> Result<()> {
+        Ok(())
+    }
 
     /// Called between two steps, after the probes: before the first update and after every step. An
     /// error here ends the stage, which can then go on from this place.
@@ -125,7 +138,7 @@ impl Course {
 /// the cadence says. What it asks for holds from the next step on.
 ///
 /// # Errors
-/// No examples; a loss or gradient that is not finite; whatever the observer returns.
+/// No examples; [`NotFinite`] for a step that has not been taken, with what and where; whatever the observer returns.
 pub fn train(
     model: &Model,
     stage: &Stage,
@@ -190,13 +203,14 @@ pub fn train_from(
         let started = Instant::now();
         let batch: Vec<&Example> = chunk.iter().map(|&i| &examples[i]).collect();
         let context = || format!("stage `{}`, step {}", stage.name, course.step + 1);
-        gradients.restart();
         let anchored = course.anchor.map_or(*loss, |anchor| loss.anchored(anchor));
-        let means =
-            accumulate(model, &anchored, &batch, stage.batch_size, &mut gradients).with_context(context)?;
-        let norm = gradients.norm().with_context(context)?;
         let lr = course.rate * learning_rate(stage, course.step, steps);
-        optimizer.step(&gradients.parameters, &gradients.values, lr, clip(norm, stage.max_grad_norm))?;
+        let taken = take_step(model, stage, &anchored, &batch, lr, &mut gradients, &mut optimizer);
+        if let Some(found) = taken.as_ref().err().and_then(|error| error.downcast_ref::<NotFinite>()) {
+            observer.halted(model, &course, &optimizer)?;
+            return Err(fault::account(found, model, &batch)?).with_context(context);
+        }
+        let (means, norm) = taken.with_context(context)?;
 
         let seen_before = course.examples_seen;
         course.step += 1;
@@ -217,6 +231,31 @@ pub fn train_from(
         Course { step, .. } if step < steps => End::Early,
         _ => End::Done,
     })
+}
+
+/// Takes one optimiser step; returns the batch's means and the norm of its gradient. What is not finite is found before
+/// weights or averages change.
+fn take_step(
+    model: &Model,
+    stage: &Stage,
+    loss: &Loss,
+    batch: &[&Example],
+    lr: f64,
+    gradients: &mut Gradients,
+    optimizer: &mut Optimizer,
+) -> Result<(Means, f64)> {
+    gradients.restart();
+    let means = accumulate(model, loss, batch, stage.batch_size, gradients)?;
+    let norm = match gradients.norm() {
+        Err(error) if error.is::<NotFinite>() => {
+            return Err(fault::of_batch(model, loss, batch, gradients)?.into());
+        }
+        norm => norm?,
+    };
+    let clip = clip(norm, stage.max_grad_norm);
+    fault::refuse_overflow(optimizer, gradients, lr, clip)?;
+    optimizer.step(&gradients.parameters, &gradients.values, lr, clip)?;
+    Ok((means, norm))
 }
 
 /// Factor on the gradients, as `torch.nn.utils.clip_grad_norm_` has it.

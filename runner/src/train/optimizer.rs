@@ -120,6 +120,47 @@ impl Optimizer {
         Ok(())
     }
 
+    /// What [`Optimizer::step`] would make of the parameters and of this state. Nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`].
+    pub(super) fn tried(
+        &self,
+        parameters: &[Var],
+        gradients: &[Tensor],
+        lr: f64,
+        clip: f64,
+    ) -> Result<(Vec<Var>, Self)> {
+        let mut next = Self {
+            settings: self.settings,
+            second: copies(&self.second)?,
+            first: copies(&self.first)?,
+            steps: self.steps,
+        };
+        let moved = copies(parameters.iter().map(Var::as_tensor))?;
+        let moved = moved.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
+        next.step(&moved, gradients, lr, clip)?;
+        Ok((moved, next))
+    }
+
+    /// Whether a step at this rate could leave a number that is not finite, as far as rate and settings tell.
+    ///
+    /// Gradients whose norm is finite lie below 2⁶⁴ in f32, because their squares are finite. So do their averages,
+    /// and velocities below 2⁶⁴/(1 − momentum). With the bounds here, a step then moves a weight by less than 2¹²⁵, and
+    /// weights below 2¹⁰⁰ stay finite.
+    pub(super) fn may_overflow(&self, lr: f64) -> bool {
+        let (scale, decay) = match self.settings {
+            config::Optimizer::RmsProp { eps, .. } => (lr / eps, 0.0),
+            config::Optimizer::AdamW { beta1, eps, weight_decay, .. } => {
+                (lr / ((1.0 - beta1) * eps), lr * weight_decay)
+            }
+            config::Optimizer::Sgd { momentum, weight_decay } => {
+                (lr / (1.0 - momentum), lr.max(1.0) * weight_decay)
+            }
+        };
+        scale > 2f64.powi(60) || decay > 1.0
+    }
+
     /// The step that [`Optimizer::step`] would take, as a linear function of the gradient:
     /// Δθ = −gain ∘ g + history + decay. Nothing is changed.
     ///
@@ -135,15 +176,7 @@ impl Optimizer {
         lr: f64,
         clip: f64,
     ) -> Result<Linearised> {
-        let mut next = Self {
-            settings: self.settings,
-            second: copies(&self.second)?,
-            first: copies(&self.first)?,
-            steps: self.steps,
-        };
-        let moved = copies(parameters.iter().map(Var::as_tensor))?;
-        let moved = moved.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
-        next.step(&moved, gradients, lr, clip)?;
+        let (_, next) = self.tried(parameters, gradients, lr, clip)?;
 
         let (mut gain, mut history, mut decay) = (Vec::new(), Vec::new(), Vec::new());
         for (i, p) in parameters.iter().enumerate() {

@@ -5,7 +5,7 @@ use super::{Example, Loss};
 use crate::files;
 use crate::model::Model;
 use crate::objective::Preference;
-use crate::score::{self, Item};
+use crate::score::{self, Item, NotFinite};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -28,7 +28,7 @@ struct CacheFile {
 /// bit for bit on a CPU, so that policy = reference gives a margin of exactly 0.
 ///
 /// # Errors
-/// Failures of the model or the disk; a cache file that is broken or does not fit
+/// [`NotFinite`] for a log-probability, by example; failures of the model or the disk; a cache file that is broken or does not fit
 /// (remove it).
 pub fn reference_log_probs(
     reference: &Model,
@@ -68,7 +68,14 @@ fn pair_log_probs(reference: &Model, preference: &Preference, examples: &[Exampl
         Ok(stats.iter().map(|s| s.logp).collect::<Vec<f64>>())
     })?;
     let pair = |r: Vec<Vec<f64>>| [preference.sum(&r[0], r[1].len()), preference.sum(&r[1], r[0].len())];
-    Ok(tokens.into_iter().map(pair).collect())
+    let pairs: Vec<[f64; 2]> = tokens.into_iter().map(pair).collect();
+    match pairs.iter().zip(examples).find(|(pair, _)| pair.iter().any(|logp| !logp.is_finite())) {
+        None => Ok(pairs),
+        Some(([chosen, rejected], Example { example, .. })) => Err(NotFinite(format!(
+            "example {example}: log π_ref(y⁺) = {chosen}, log π_ref(y⁻) = {rejected} under the reference model"
+        ))
+        .into()),
+    }
 }
 
 fn key(reference: &Model, preference: &Preference, examples: &[Example]) -> Result<String> {

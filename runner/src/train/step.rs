@@ -3,11 +3,12 @@
 //! coefficients of the token log-probabilities that are differentiated, so
 //! that training is the formula.
 
+use super::fault;
 use crate::config::{Reduction, Stage};
 use crate::model::{Direction, Model};
 use crate::objective::Preference;
 use crate::record::Fault;
-use crate::score::{self, Item, NotFinite, Packed};
+use crate::score::{self, Item, Packed};
 use crate::value::{Traced, Value, sum_of_squares};
 use anyhow::{Result, bail};
 use candle_core::{DType, Tensor, Var};
@@ -122,7 +123,8 @@ pub struct Means {
 
 /// Gradients by parameter, in the model's order: sums over backward passes, in buffers that stay.
 pub struct Gradients {
-    names: Vec<String>,
+    /// Names of the parameters.
+    pub(super) names: Vec<String>,
     /// The parameters themselves.
     pub parameters: Vec<Var>,
     /// Their gradients; 0 before the first backward pass.
@@ -184,17 +186,16 @@ impl Gradients {
     /// Global L2 norm.
     ///
     /// # Errors
-    /// [`NotFinite`] for a gradient, by name.
+    /// [`crate::score::NotFinite`] for gradients, by name.
     pub fn norm(&self) -> Result<f64> {
         let mut total = 0.0;
-        for (name, gradient) in self.names.iter().zip(&self.values) {
-            let square = sum_of_squares(gradient)?;
-            if !square.is_finite() {
-                return Err(NotFinite(format!("the gradient of `{name}` is not finite")).into());
-            }
-            total += square;
+        for gradient in &self.values {
+            total += sum_of_squares(gradient)?;
         }
-        Ok(total.sqrt())
+        match total.is_finite() {
+            true => Ok(total.sqrt()),
+            false => Err(fault::of_gradients(self)?.into()),
+        }
     }
 }
 
@@ -213,7 +214,7 @@ impl Pass {
     /// means. The step has `n` examples with `predicted` scored tokens in all.
     ///
     /// # Errors
-    /// [`NotFinite`] for a loss, naming the example; failures of the model.
+    /// [`crate::score::NotFinite`] for a log-probability or a loss, naming examples; failures of the model.
     pub fn new(
         model: &Model,
         loss: &Loss,
@@ -227,6 +228,7 @@ impl Pass {
         let mut stats = weighted.then(Vec::new);
         let log_probs = score::log_probs(model, &packed, stats.as_mut())?;
         let values: Vec<f64> = log_probs.primal().to_dtype(DType::F64)?.to_vec1()?;
+        fault::refuse_log_probs(examples, &packed.ranges, &values)?;
         let coefficients = vec![0.0; values.len()];
         let mut scored = Scored { examples, n: n as f64, ranges: &packed.ranges, values, coefficients };
         match loss {
@@ -305,10 +307,10 @@ impl Scored<'_> {
     /// −log π of the first responses, over `scale`.
     fn nll(&mut self, scale: f64, means: &mut Means) -> Result<()> {
         let mut targets = Vec::with_capacity(self.examples.len());
-        for (example, own) in self.responses() {
+        for (_, own) in self.responses() {
             let logp: f64 = self.values[own[0].clone()].iter().sum();
             means.chosen += logp / self.n;
-            means.loss += finite(-logp / scale, example)?;
+            means.loss += -logp / scale;
             targets.push(own[0].clone());
         }
         for range in targets {
@@ -348,7 +350,8 @@ impl Scored<'_> {
                 }
             };
             let outcome = preference.gated(outcome, &self.values[own[1].clone()]);
-            means.loss += finite(outcome.loss / n, example)?;
+            fault::refuse_outcome(&outcome, example)?;
+            means.loss += outcome.loss / n;
             let sides = [(-outcome.chosen_weight, own[1].len()), (outcome.rejected_weight, own[0].len())];
             for (range, (weight, other_len)) in own.iter().zip(sides) {
                 for (l, c) in coefficients[range.clone()].iter_mut().enumerate() {
@@ -370,11 +373,4 @@ impl Scored<'_> {
         self.coefficients = coefficients;
         Ok(())
     }
-}
-
-fn finite(loss: f64, example: &Example) -> Result<f64> {
-    if !loss.is_finite() {
-        return Err(NotFinite(format!("the loss of example {} is {loss}", example.example)).into());
-    }
-    Ok(loss)
 }

@@ -6,6 +6,7 @@
 mod activation;
 mod attention;
 mod cache;
+mod census;
 mod check;
 mod composed;
 mod cpu;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use cache::Cache;
 pub(crate) use cache::Pass;
+pub(crate) use census::Census;
 #[cfg(test)]
 pub(crate) use cpu::composed_only;
 pub(crate) use cpu::{maximum, simd};

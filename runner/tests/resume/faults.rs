@@ -1,12 +1,13 @@
 //! What can happen to a run, and what became of it.
 
+use crate::phase::{Moment, Phase};
 use crate::tiny::{Place, base, differing_bytes, interrupted_run, said, signal, wait_until, whole_run};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub enum Fault {
     FullDisk,
     ReadOnly,
     SecondRun,
+    ClockJumps,
+    TooMuchMemory,
 }
 
 /// What became of a run.
@@ -34,6 +37,8 @@ pub struct Outcome {
     pub lost: Option<String>,
     /// Bytes that differ from a run in one go.
     pub differing: usize,
+    /// What the run was doing each time that it was killed.
+    pub struck: Vec<Phase>,
 }
 
 impl Outcome {
@@ -62,7 +67,7 @@ impl Outcome {
 }
 
 impl Fault {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Kill,
         Self::Interrupt,
         Self::Terminate,
@@ -74,6 +79,8 @@ impl Fault {
         Self::FullDisk,
         Self::ReadOnly,
         Self::SecondRun,
+        Self::ClockJumps,
+        Self::TooMuchMemory,
     ];
 
     pub fn describe(self) -> &'static str {
@@ -89,6 +96,8 @@ impl Fault {
             Self::FullDisk => "full disk (tmpfs)",
             Self::ReadOnly => "folder turned read-only",
             Self::SecondRun => "a second run in the folder",
+            Self::ClockJumps => "clocks that jump by days, both ways",
+            Self::TooMuchMemory => "more memory asked for than there is",
         }
     }
 
@@ -105,6 +114,8 @@ impl Fault {
             Self::FullDisk => full_disk(rng),
             Self::ReadOnly => read_only(),
             Self::SecondRun => second_run(),
+            Self::ClockJumps => clock_jumps(rng),
+            Self::TooMuchMemory => too_much_memory(),
         }
     }
 }
@@ -112,10 +123,11 @@ impl Fault {
 /// One signal at a random moment, and for half of the runs another one while they go on.
 fn killed(rng: &mut ChaCha8Rng, name: &str) -> Outcome {
     let place = Place::new();
-    let seconds = whole_run().1;
+    let mut struck = Vec::new();
     for i in 0..rng.random_range(1..=2) {
-        let mut child = place.start(if i == 0 { &[] } else { &["--resume"] });
-        std::thread::sleep(Duration::from_secs_f64(rng.random_range(0.0..seconds)));
+        let resumed = i > 0;
+        let mut child = place.start(if resumed { &["--resume"] } else { &[] });
+        Moment::draw(rng).wait(&mut child, &place);
         if child.try_wait().unwrap().is_none() {
             signal(&child, name);
         }
@@ -123,21 +135,26 @@ fn killed(rng: &mut ChaCha8Rng, name: &str) -> Outcome {
         if said(&output).contains("error: ") && !said(&output).contains("ended by SIG") {
             return Outcome::lost(said(&output));
         }
+        if output.status.signal() == Some(9) {
+            struck.push(Phase::of(&place, resumed, &said(&output)));
+        }
     }
-    Outcome::of(&place, &place.command(&["--resume"]).output().unwrap())
+    Outcome { struck, ..Outcome::of(&place, &place.command(&["--resume"]).output().unwrap()) }
 }
 
 fn torn(rng: &mut ChaCha8Rng) -> Outcome {
     let place = interrupted_run().copy();
     for name in ["metrics", "probes", "gauge", "answers", "alarms"] {
         let path = place.run().join(format!("{name}.jsonl"));
-        let whole = fs::read_to_string(&path).unwrap();
-        let line = whole.lines().last().unwrap_or("{\"stage\":1}");
-        let end = (1..line.len())
-            .rev()
-            .find(|&i| i <= rng.random_range(1..=line.len()) && line.is_char_boundary(i));
-        let rows = format!("{line}\n{}", &line[..end.unwrap_or(1)]);
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(rows.as_bytes()).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let line = whole.split_inclusive(|byte| *byte == b'\n').next_back().unwrap();
+        // Within a letter of several bytes, too.
+        let rows = [line, &line[..rng.random_range(1..line.len())]].concat();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&rows).unwrap();
+    }
+    let report = Command::new(env!("CARGO_BIN_EXE_ldyn")).arg("report").arg(place.run()).output().unwrap();
+    if !report.status.success() {
+        return Outcome::lost(format!("no report of torn records: {}", said(&report)));
     }
     Outcome::of(&place, &place.command(&["--resume"]).output().unwrap())
 }
@@ -169,7 +186,10 @@ fn damaged(fault: Fault, rng: &mut ChaCha8Rng) -> Outcome {
     }
     fs::write(&path, bytes).unwrap();
     let output = place.command(&["--resume"]).output().unwrap();
-    if !(said(&output).contains("warning: checkpoint") && said(&output).contains("trying the one before")) {
+    let told = ["warning: checkpoint", "cut or damaged", "trying the one before"];
+    let named =
+        name == "SHA256SUMS" || said(&output).contains(&format!("{name} is not as SHA256SUMS has it"));
+    if !(named && told.iter().all(|words| said(&output).contains(words))) {
         return Outcome::lost(format!("damage to {name} was not told of: {}", said(&output)));
     }
     Outcome::of(&place, &output)
@@ -273,4 +293,55 @@ fn second_run() -> Outcome {
         }
     }
     Outcome::of(&place, &first)
+}
+
+/// Wall clock and monotonic clock jump while a run goes on, through libfaketime.
+fn clock_jumps(rng: &mut ChaCha8Rng) -> Outcome {
+    let library = Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+    let Ok(library) = library else { return Outcome::skipped("there is no `faketime` here") };
+    let place = Place::new();
+    let clock = place.path().join("clock");
+    let mut set = |days: i32| {
+        let next = place.path().join("next");
+        fs::write(&next, format!("{days:+}d\n")).unwrap();
+        fs::rename(next, &clock).unwrap();
+    };
+    set(0);
+    let mut command = place.command(&[]);
+    command.env("LD_PRELOAD", String::from_utf8(library.stdout).unwrap().trim());
+    command.env("FAKETIME_TIMESTAMP_FILE", &clock).env("FAKETIME_NO_CACHE", "1");
+    let mut child = command.spawn().unwrap();
+    let mut jumps = 0;
+    while child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+        set(rng.random_range(-1000..1000));
+        jumps += 1;
+    }
+    let output = child.wait_with_output().unwrap();
+    if output.status.success() && jumps < 3 {
+        return Outcome::lost("the run was over before the clock had jumped");
+    }
+    Outcome::of(&place, &output)
+}
+
+/// A model of a hundred billion weights: refused with the numbers, and nothing is written.
+fn too_much_memory() -> Outcome {
+    let place = Place::new();
+    let shape = fs::read_to_string(base().join("shape/config.json")).unwrap();
+    let large = shape.replace("\"hidden_size\": 32", "\"hidden_size\": 16384");
+    let large = large.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 32");
+    assert!(large != shape);
+    let config = place.path().join("large.json");
+    fs::write(&config, large.replace("\"intermediate_size\": 64", "\"intermediate_size\": 65536")).unwrap();
+    let [config, tokenizer] = [("config", config), ("tokenizer", base().join("shape"))]
+        .map(|(key, path)| format!("model.{key}={}", path.display()));
+    let output = place.command(&["--set", &config, "--set", &tokenizer]).output().unwrap();
+    let expected = ["needs about", "GiB of memory", "are free", "memory_check"];
+    if output.status.code() != Some(1)
+        || !expected.iter().all(|words| said(&output).contains(words))
+        || place.run().exists()
+    {
+        return Outcome::lost(format!("ended with {}: {}", output.status, said(&output)));
+    }
+    Outcome::of(&place, &place.command(&[]).output().unwrap())
 }

@@ -1,18 +1,21 @@
 //! Runs survive: killed, interrupted, with damaged files or a full disk, they go on to the same bytes.
 //!
 //! `cargo test -p ldyn --test resume --release -- --ignored --nocapture` tries every fault many times and
-//! prints a table.
+//! prints a table: see `every_fault_many_times`.
 #![cfg(unix)]
 
 mod faults;
+mod not_finite;
+mod phase;
 mod tiny;
 
 use faults::Fault;
+use phase::Phase;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tiny::{
     Place, differing_bytes, interrupted_run, run_with_all_checkpoints, said, signal, wait_for, wait_until,
     whole_run,
@@ -244,18 +247,67 @@ fn a_folder_that_cannot_be_written_to_is_named() {
     assert!(outcome.survived(), "{outcome:?}");
 }
 
-/// Every fault many times; `LDYN_TIMES` sets how often a run is killed (100), the others a tenth as often.
+#[test]
+fn a_seed_and_a_number_of_threads_decide_every_byte() {
+    for threads in [1, 2] {
+        let [a, b] = [(); 2].map(|()| {
+            let place = Place::new();
+            let output = place.command_by(threads, &[]).output().unwrap();
+            assert!(output.status.success(), "{}", said(&output));
+            place
+        });
+        assert_eq!(tiny::differing_between(&a, &b), 0, "{threads} threads");
+        // Threads share rows; they do not decide in which order numbers are added.
+        assert_eq!(tiny::differing_rows(&a), 0, "{threads} threads, against 2");
+    }
+}
+
+#[test]
+fn tokens_of_the_environment_are_nowhere_in_a_run() {
+    let place = Place::new();
+    let output = place.command(&[]).output().unwrap();
+    let mut written = tiny::all_files(&place);
+    written.insert("standard error".into(), output.stderr);
+    written.insert("standard output".into(), output.stdout);
+    assert!(written.len() > 15 && written.values().any(|bytes| !bytes.is_empty()));
+    for (name, bytes) in written {
+        let found = bytes.windows(tiny::TOKEN.len()).any(|window| window == tiny::TOKEN.as_bytes());
+        assert!(!found, "{name}");
+    }
+}
+
+#[test]
+fn clocks_that_jump_change_nothing() {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let outcome = Fault::ClockJumps.strike(&mut rng);
+    assert!(outcome.survived(), "{outcome:?}");
+}
+
+#[test]
+fn what_does_not_fit_into_memory_is_refused_before_it_starts() {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let outcome = Fault::TooMuchMemory.strike(&mut rng);
+    assert!(outcome.survived(), "{outcome:?}");
+}
+
+/// Every fault many times. `LDYN_TIMES` sets how many runs are killed, once or twice each (100); half as many bits are
+/// flipped, and the other faults are tried a tenth as often. `LDYN_SEED` decides the moments (100), as far as clocks let it.
 #[test]
 #[ignore = "takes minutes"]
 fn every_fault_many_times() {
-    let times: usize = std::env::var("LDYN_TIMES").map_or(100, |n| n.parse().unwrap());
-    let seconds = whole_run().1;
-    println!("a run in one go: {seconds:.1} s");
+    let number = |name: &str| std::env::var(name).map_or(100, |n| n.parse::<usize>().unwrap());
+    let (times, seed) = (number("LDYN_TIMES"), number("LDYN_SEED"));
+    let started = Instant::now();
+    println!("seed {seed}; a run in one go: {:.1} s", whole_run().1);
     println!("{:45} {:>5} {:>7} {:>9} {:>15}", "kind", "times", "skipped", "runs lost", "bytes differing");
     let mut survived = true;
     for (i, fault) in Fault::ALL.into_iter().enumerate() {
-        let times = if fault == Fault::Kill { times } else { times.div_ceil(10) };
-        let mut rng = ChaCha8Rng::seed_from_u64(100 + i as u64);
+        let times = match fault {
+            Fault::Kill => times,
+            Fault::FlippedBit => times.div_ceil(2),
+            _ => times.div_ceil(10),
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64((seed + i) as u64);
         let outcomes: Vec<_> = (0..times).map(|_| fault.strike(&mut rng)).collect();
         let sum = |of: fn(&faults::Outcome) -> usize| outcomes.iter().map(of).sum::<usize>();
         println!(
@@ -268,6 +320,15 @@ fn every_fault_many_times() {
         );
         outcomes.iter().filter(|o| !o.survived()).for_each(|o| println!("  {o:?}"));
         survived &= outcomes.iter().all(faults::Outcome::survived);
+        if fault == Fault::Kill {
+            let struck: Vec<Phase> = outcomes.iter().flat_map(|o| o.struck.iter().copied()).collect();
+            for phase in Phase::ALL {
+                let kills = struck.iter().filter(|other| **other == phase).count();
+                println!("  kills while {:33} {kills:>5}", format!("{phase:?}").to_lowercase());
+                assert!(kills > 0 || times < 50, "no kill fell into {phase:?}");
+            }
+        }
     }
+    println!("{:.0} s in all", started.elapsed().as_secs_f64());
     assert!(survived);
 }

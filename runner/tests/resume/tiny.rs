@@ -75,6 +75,9 @@ const SHAPE: &str = r#"{
   "layer_norm_eps": 1e-5, "use_parallel_residual": true, "tie_word_embeddings": false
 }"#;
 
+/// A token that runs find in their environment.
+pub const TOKEN: &str = "sk-a-token-of-ours";
+
 /// The folder of data, model shape and study file, made once.
 pub fn base() -> &'static Path {
     static BASE: OnceLock<tempfile::TempDir> = OnceLock::new();
@@ -126,10 +129,19 @@ impl Place {
         ldyn::checkpoint::load(&self.checkpoints()[checkpoint], &candle_core::Device::Cpu).unwrap().state
     }
 
-    /// `ldyn run` on the study, with further arguments.
+    /// `ldyn run` on the study by two threads, with further arguments.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_by(2, arguments)
+    }
+
+    /// `ldyn run` on the study by so many threads, with further arguments. Its environment holds tokens.
+    pub fn command_by(&self, threads: usize, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ldyn"));
-        command.args(["--threads", "2", "run"]).arg(base().join("study.toml")).args(arguments);
+        command
+            .args(["--threads", &threads.to_string(), "run"])
+            .arg(base().join("study.toml"))
+            .args(arguments);
+        command.envs(["OPENAI_API_KEY", "HF_TOKEN"].map(|variable| (variable, TOKEN)));
         command.current_dir(self.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -237,13 +249,33 @@ pub fn interrupted_run() -> &'static Place {
 /// Bytes in which the run of `place` differs from one that was never interrupted, wall-clock seconds set to 0 in
 /// both; a file that one of them lacks counts whole.
 pub fn differing_bytes(place: &Place) -> usize {
+    differing(place, |_| true)
+}
+
+/// [`differing_bytes`] of the record files and of the saved models alone.
+pub fn differing_rows(place: &Place) -> usize {
+    differing(place, |name| name.ends_with(".jsonl") || name.ends_with("/model.safetensors"))
+}
+
+fn differing(place: &Place, counts: impl Fn(&str) -> bool) -> usize {
     static WHOLE: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
-    let expected = WHOLE.get_or_init(|| contents(&whole_run().0));
-    let found = contents(place);
+    unequal(WHOLE.get_or_init(|| contents(&whole_run().0)), &contents(place), counts)
+}
+
+/// Bytes in which the runs of two places differ, counted as [`differing_bytes`] does.
+pub fn differing_between(a: &Place, b: &Place) -> usize {
+    unequal(&contents(a), &contents(b), |_| true)
+}
+
+fn unequal(
+    expected: &BTreeMap<String, Vec<u8>>,
+    found: &BTreeMap<String, Vec<u8>>,
+    counts: impl Fn(&str) -> bool,
+) -> usize {
     let names = expected.keys().chain(found.keys().filter(|name| !expected.contains_key(*name)));
     let empty = Vec::new();
-    let differing = names.map(|name| {
-        let [a, b] = [expected, &found].map(|files| files.get(name).unwrap_or(&empty));
+    let differing = names.filter(|name| counts(name)).map(|name| {
+        let [a, b] = [expected, found].map(|files| files.get(name).unwrap_or(&empty));
         let unequal = a.iter().zip(b).filter(|(a, b)| a != b).count() + a.len().abs_diff(b.len());
         if unequal > 0 {
             println!("{name} differs in {unequal} of {} bytes", a.len());
@@ -251,6 +283,13 @@ pub fn differing_bytes(place: &Place) -> usize {
         unequal
     });
     differing.sum()
+}
+
+/// Every file that lies in a run's folder, by its name.
+pub fn all_files(place: &Place) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    files(&place.run(), &place.run(), &mut found);
+    found
 }
 
 /// Every file of a run by its name, with wall-clock seconds set to 0. The reports, which show them too, are
@@ -289,7 +328,8 @@ fn contents(place: &Place) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-fn without_seconds(value: &mut serde_json::Value) {
+/// Sets to 0 what differs between equal runs in a manifest or a checkpoint's state.
+pub fn without_seconds(value: &mut serde_json::Value) {
     match value {
         serde_json::Value::Object(map) => map.iter_mut().for_each(|(key, value)| match key.as_str() {
             "train_seconds" | "probe_seconds" | "peak_memory" => *value = 0.into(),
