@@ -8,7 +8,7 @@ use crate::model::{Direction, Model};
 use crate::objective::Preference;
 use crate::record::Fault;
 use crate::score::{self, Item, NotFinite, Packed};
-use crate::value::{Traced, Value, sum_of_squares};
+use crate::value::{Traced, Value, sums_of_squares};
 use anyhow::{Result, bail};
 use candle_core::{DType, Tensor, Var};
 use ldyn_core::diagnostics::TokenStats;
@@ -187,8 +187,7 @@ impl Gradients {
     /// [`NotFinite`] for a gradient, by name.
     pub fn norm(&self) -> Result<f64> {
         let mut total = 0.0;
-        for (name, gradient) in self.names.iter().zip(&self.values) {
-            let square = sum_of_squares(gradient)?;
+        for (name, square) in self.names.iter().zip(sums_of_squares(&self.values)?) {
             if !square.is_finite() {
                 return Err(NotFinite(format!("the gradient of `{name}` is not finite")).into());
             }
