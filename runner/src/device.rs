@@ -24,6 +24,16 @@ pub fn open(name: &str) -> Result<Device> {
     }
 }
 
+/// A GPU for a test. Where there is none this says so, and the test waits for a machine that has one.
+#[cfg(all(test, feature = "cuda"))]
+pub(crate) fn gpu() -> Option<Device> {
+    let device = open("cuda");
+    if let Err(error) = &device {
+        println!("waiting: no GPU ({error:#})");
+    }
+    device.ok()
+}
+
 /// The number type called `name`.
 ///
 /// # Errors

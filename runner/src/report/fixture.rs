@@ -118,6 +118,7 @@ impl Fixture {
             threads: 2,
             peak_memory: Some(3 << 29),
             device: "cpu f32".into(),
+            environment: None,
             model: "gpt_neox, 6 layers, hidden 128".into(),
             parameters: 14_067_712,
             vocab_size: 50_304,
@@ -173,7 +174,9 @@ impl Fixture {
     pub fn attack(&mut self, text: &str) {
         let stage = format!("dpo{text}");
         let manifest = &mut self.manifest;
-        for place in [&mut manifest.title, &mut manifest.model, &mut manifest.device, &mut manifest.hashes.data] {
+        for place in
+            [&mut manifest.title, &mut manifest.model, &mut manifest.device, &mut manifest.hashes.data]
+        {
             *place = text.into();
         }
         manifest.notes = vec![text.into()];

@@ -72,8 +72,7 @@ mod tests {
 
     /// CIE L*a*b* under D65.
     fn lab(rgb: Rgb) -> Rgb {
-        const XYZ: [Rgb; 3] =
-            [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
+        const XYZ: [Rgb; 3] = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
         let white = [0.9505, 1.0, 1.089];
         let xyz = times(&XYZ, rgb.map(|c| c.clamp(0.0, 1.0)));
         let f: Rgb = std::array::from_fn(|i| {
@@ -134,7 +133,10 @@ mod tests {
 
     #[test]
     fn a_file_that_stands_alone_has_no_variable_left() {
-        assert_eq!(in_light("stroke=\"var(--preferred)\" fill=\"var(--ink)\""), "stroke=\"#0b4fc4\" fill=\"#1b1d21\"");
+        assert_eq!(
+            in_light("stroke=\"var(--preferred)\" fill=\"var(--ink)\""),
+            "stroke=\"#0b4fc4\" fill=\"#1b1d21\""
+        );
         assert!(css().contains("--paper: #15171b;"));
     }
 }

@@ -1,6 +1,8 @@
 //! torch's RMSprop, AdamW and SGD, in place over all parameters.
 
 use crate::config;
+#[cfg(any(feature = "cuda", test))]
+use crate::value::Kernel;
 use crate::value::simd;
 use anyhow::{Result, bail};
 use candle_core::{CpuStorage, DType, InplaceOp3, Layout, Tensor, Var};
@@ -95,6 +97,11 @@ impl Optimizer {
         if p.shape() != g.shape() {
             bail!("an update of shape {:?} with a gradient of {:?}", p.shape(), g.shape())
         }
+        #[cfg(feature = "cuda")]
+        if p.device().is_cuda() && matches!(p.dtype(), DType::F32 | DType::F64) {
+            let averages: Vec<&Tensor> = self.averages().iter().filter_map(|kind| kind.get(i)).collect();
+            return Ok(crate::value::optimise(&self.kernel(lr, clip), [p, g], &averages)?);
+        }
         let n = p.elem_count();
         for from in (0..n).step_by(BLOCK) {
             let block = |t: &Tensor| t.flatten_all()?.narrow(0, from, BLOCK.min(n - from));
@@ -159,6 +166,26 @@ impl Optimizer {
             }
         };
         scale > 2f64.powi(60) || decay > 1.0
+    }
+
+    /// The updates of a parameter as one kernel.
+    #[cfg(any(feature = "cuda", test))]
+    fn kernel(&self, lr: f64, clip: f64) -> Kernel {
+        match self.settings {
+            config::Optimizer::RmsProp { alpha, eps } => {
+                let rule = Normalised::rmsprop(lr * clip, eps);
+                Kernel { name: "rmsprop", constants: vec![clip, alpha, 1.0 - alpha, rule.rate, rule.eps] }
+            }
+            config::Optimizer::AdamW { beta1, beta2, eps, weight_decay } => {
+                let rule = Normalised::adamw(lr, [beta1, beta2], eps, self.steps);
+                let averages = [clip, beta2, 1.0 - beta2, 1.0 - beta1];
+                let step = [1.0 - lr * weight_decay, rule.rate, rule.root_scale, rule.eps];
+                Kernel { name: "adamw", constants: [averages, step].concat() }
+            }
+            config::Optimizer::Sgd { momentum, weight_decay } => {
+                Kernel { name: "sgd", constants: vec![clip, momentum, weight_decay, lr] }
+            }
+        }
     }
 
     /// The step that [`Optimizer::step`] would take, as a linear function of the gradient:
@@ -231,8 +258,8 @@ fn copies<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Vec<Tenso
     Ok(tensors.into_iter().map(|t| t.detach().copy()).collect::<candle_core::Result<_>>()?)
 }
 
-/// One elementwise update x ← f(x, a, b): in place on the CPU, and as tensor
-/// operations elsewhere. A test holds the two forms together.
+/// One elementwise update x ← f(x, a, b): in place on the CPU, and as tensor operations where neither that nor a
+/// kernel is there. A test holds the forms together.
 trait Update: Sync {
     fn apply<T: Real>(&self, x: T, a: T, b: T) -> T;
     fn compose(&self, x: &Tensor, a: &Tensor, b: &Tensor) -> candle_core::Result<Tensor>;
@@ -436,13 +463,72 @@ mod tests {
         }
     }
 
+    const ALL: [config::Optimizer; 3] = [
+        config::Optimizer::RmsProp { alpha: 0.99, eps: 1e-8 },
+        config::Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 },
+        config::Optimizer::Sgd { momentum: 0.9, weight_decay: 0.1 },
+    ];
+
+    fn numbers(t: &Tensor) -> Vec<f64> {
+        t.to_device(&Device::Cpu).unwrap().to_vec1().unwrap()
+    }
+
+    /// Weights and averages after each of three steps on a device.
+    fn path(settings: config::Optimizer, device: &Device) -> Vec<Vec<f64>> {
+        let [p, a, b] = tensors().map(|t| t.to_device(device).unwrap());
+        let p = Var::from_tensor(&p).unwrap();
+        let parameters = std::slice::from_ref(&p);
+        let mut optimizer = Optimizer::new(settings, parameters).unwrap();
+        let mut path = Vec::new();
+        for g in [&a, &b, &(&a + &b).unwrap()] {
+            optimizer.step(parameters, std::slice::from_ref(g), 1e-2, 0.7).unwrap();
+            path.push(numbers(&p));
+            path.extend(optimizer.averages().concat().iter().map(numbers));
+        }
+        path
+    }
+
+    #[track_caller]
+    fn close(found: &[Vec<f64>], expected: &[Vec<f64>]) {
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.concat().iter().zip(expected.concat()) {
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn every_kernel_takes_the_steps_of_the_cpu() {
+        for settings in ALL {
+            let [p, a, b] = tensors();
+            let mut weights = numbers(&p);
+            let mut averages = vec![vec![0.0; weights.len()]; settings.averages()];
+            let mut optimizer = Optimizer::new(settings, &[]).unwrap();
+            let mut path_of_kernel = Vec::new();
+            for g in [&a, &b, &(&a + &b).unwrap()] {
+                optimizer.steps += 1;
+                let kernel = optimizer.kernel(1e-2, 0.7);
+                if !crate::value::run_on_host(&kernel, &mut weights, &numbers(g), &mut averages) {
+                    return;
+                }
+                path_of_kernel.push(weights.clone());
+                path_of_kernel.extend(averages.clone());
+            }
+            close(&path_of_kernel, &path(settings, &Device::Cpu));
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn cuda_steps_are_those_of_the_cpu() {
+        let Some(gpu) = crate::device::gpu() else { return };
+        for settings in ALL {
+            close(&path(settings, &gpu), &path(settings, &Device::Cpu));
+        }
+    }
+
     #[test]
     fn a_step_is_the_sum_of_its_parts() {
-        for settings in [
-            config::Optimizer::RmsProp { alpha: 0.99, eps: 1e-8 },
-            config::Optimizer::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 },
-            config::Optimizer::Sgd { momentum: 0.9, weight_decay: 0.1 },
-        ] {
+        for settings in ALL {
             let [p, a, b] = tensors();
             let p = Var::from_tensor(&p).unwrap();
             let parameters = std::slice::from_ref(&p);

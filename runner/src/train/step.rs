@@ -9,7 +9,7 @@ use crate::model::{Direction, Model};
 use crate::objective::Preference;
 use crate::record::Fault;
 use crate::score::{self, Item, Packed};
-use crate::value::{Traced, Value, sum_of_squares};
+use crate::value::{Traced, Value, sums_of_squares};
 use anyhow::{Result, bail};
 use candle_core::{DType, Tensor, Var};
 use ldyn_core::diagnostics::TokenStats;
@@ -188,10 +188,7 @@ impl Gradients {
     /// # Errors
     /// [`crate::score::NotFinite`] for gradients, by name.
     pub fn norm(&self) -> Result<f64> {
-        let mut total = 0.0;
-        for gradient in &self.values {
-            total += sum_of_squares(gradient)?;
-        }
+        let total: f64 = sums_of_squares(&self.values)?.iter().sum();
         match total.is_finite() {
             true => Ok(total.sqrt()),
             false => Err(fault::of_gradients(self)?.into()),

@@ -2,6 +2,10 @@
 
 use super::Activation;
 use super::cpu::{Elem, by_type, fill_rows, simd, tensor, view, with};
+#[cfg(feature = "cuda")]
+use super::cuda;
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
@@ -18,6 +22,12 @@ pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 
 /// f'(x) ∘ u: the backward and the tangent.
 pub(super) fn slope_times(x: &Tensor, u: &Tensor, activation: Activation) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return by_type!(x, T => cuda::with::<T, _, 2>([x, u], |gpu, [x_, u]| {
+            Ok(gpu.tensor(cuda::ops::activate(gpu, activation, x_, Some(u))?, x.shape()))
+        }));
+    }
     by_type!(x, T => with::<T, _>(x, |x_| with::<T, _>(u, |u| {
         let mut out = vec![0.0; x_.len()];
         fill_rows(&mut out, 1, |start, out| {
@@ -43,6 +53,16 @@ impl CustomOp1 for Activate {
             });
             Ok((T::storage(out), layout.shape().clone()))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let run = |x: &CudaStorage| {
+            by_type!(x, T => cuda::forward::<T, 1>([(x, layout)], |gpu, [x]| {
+                cuda::ops::activate(gpu, self.0, x, None)
+            }))
+        };
+        Ok((run(x)?, layout.shape().clone()))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {

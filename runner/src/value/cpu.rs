@@ -94,6 +94,17 @@ pub(super) fn fused(tensors: &[&Tensor]) -> bool {
         && tensors.iter().all(|t| matches!(t.device(), Device::Cpu) && t.dtype() == dtype)
 }
 
+/// As [`fused`], or all on one GPU: for operations that have kernels.
+pub(super) fn fused_anywhere(tensors: &[&Tensor]) -> bool {
+    let (dtype, device) = (tensors[0].dtype(), tensors[0].device());
+    let kernels = cfg!(feature = "cuda")
+        && device.is_cuda()
+        && !COMPOSED_ONLY.get()
+        && matches!(dtype, DType::F32 | DType::F64)
+        && tensors.iter().all(|t| t.device().same_device(device) && t.dtype() == dtype);
+    kernels || fused(tensors)
+}
+
 /// The numbers of a contiguous tensor inside its storage.
 pub(super) fn view<'a, T: Elem>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let (Some(data), Some((from, to))) = (T::slice(storage), layout.contiguous_offsets()) else {

@@ -3,9 +3,13 @@
 //! The backward of log π(y) by the logits is −(π − e_y): the residual that `ldyn-core` defines.
 
 use super::cpu::{Elem, by_type, simd, tensor, view, with};
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::linear::times_transposed;
 use super::residual::Residual;
 use super::{sink, tangent};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
 use ldyn_core::Real;
@@ -36,17 +40,20 @@ pub fn logits_bytes(targets: usize, vocabulary: usize, number: usize) -> usize {
     targets.min(rows_within(KEPT_BYTES, vocabulary, number)) * vocabulary * number
 }
 
-/// log π(target) of each row `[M]`, with a backward, and the rows' statistics.
+/// log π(target) of each row `[M]`, with a backward; the rows' statistics are appended to `stats`.
 pub(super) fn log_probs(
     h: &Tensor,
     head: &Tensor,
     targets: &[u32],
-) -> Result<(Tensor, Vec<TokenStats<f64>>)> {
+    stats: Option<&mut Vec<TokenStats<f64>>>,
+) -> Result<Tensor> {
     let op = Head::new(targets, h.track_op() || head.track_op());
     let saved = op.saved.clone();
     let logp = h.contiguous()?.apply_op2(&head.contiguous()?, op)?;
-    let stats = lock(&saved).stats.clone();
-    Ok((logp, stats))
+    if let Some(stats) = stats {
+        stats.append(&mut lock(&saved).stats()?);
+    }
+    Ok(logp)
 }
 
 /// [`log_probs`] without a backward, and its derivatives `[M]` when rows and head move along the directions
@@ -103,6 +110,19 @@ struct Saved {
     stats: Vec<TokenStats<f64>>,
     /// All logits `[M, V]`, if they are small enough; used up by the first backward.
     logits: Option<CpuStorage>,
+    /// The same and more on a GPU.
+    #[cfg(feature = "cuda")]
+    gpu: Option<cuda::Head>,
+}
+
+impl Saved {
+    fn stats(&self) -> Result<Vec<TokenStats<f64>>> {
+        #[cfg(feature = "cuda")]
+        if let Some(head) = &self.gpu {
+            return head.stats();
+        }
+        Ok(self.stats.clone())
+    }
 }
 
 fn lock(saved: &Mutex<Saved>) -> std::sync::MutexGuard<'_, Saved> {
@@ -131,14 +151,23 @@ impl Head {
     }
 
     /// The rows' statistics, after the forward pass.
-    pub(super) fn stats(&self) -> Vec<TokenStats<f64>> {
-        lock(&self.saved).stats.clone()
+    ///
+    /// # Errors
+    /// A failed read of a device.
+    pub(super) fn stats(&self) -> Result<Vec<TokenStats<f64>>> {
+        lock(&self.saved).stats()
+    }
+
+    /// Rows of logits that are in memory at once, and whether they are all that there are and kept for a backward.
+    fn rows_at_once(&self, vocabulary: usize, number: usize) -> (usize, bool) {
+        let m = self.targets.len();
+        let keep = self.keep && m <= rows_within(self.kept_bytes, vocabulary, number);
+        (if keep { m } else { rows_within(CHUNK_BYTES, vocabulary, number) }, keep)
     }
 
     fn forward<T: Elem>(&self, h: &[T], w: &[T], [vocabulary, d]: [usize; 2]) -> Result<Vec<T>> {
         let m = self.targets.len();
-        let keep = self.keep && m <= rows_within(self.kept_bytes, vocabulary, size_of::<T>());
-        let rows = if keep { m } else { rows_within(CHUNK_BYTES, vocabulary, size_of::<T>()) };
+        let (rows, keep) = self.rows_at_once(vocabulary, size_of::<T>());
         let mut stats = Vec::with_capacity(m);
         let mut logits = spare::<T>();
         for (h, targets) in h.chunks(rows * d).zip(self.targets.chunks(rows)) {
@@ -267,6 +296,21 @@ impl CustomOp2 for Head {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        h: &CudaStorage,
+        hl: &Layout,
+        w: &CudaStorage,
+        wl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (rows, keep) = self.rows_at_once(wl.dims()[0], h.dtype().size_in_bytes());
+        let (logp, head) =
+            by_type!(h, T => cuda::Head::forward::<T>([(h, hl), (w, wl)], &self.targets, rows, keep))?;
+        lock(&self.saved).gpu = Some(head);
+        Ok((logp, self.targets.len().into()))
+    }
+
     fn bwd(
         &self,
         h: &Tensor,
@@ -274,6 +318,16 @@ impl CustomOp2 for Head {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if h.device().is_cuda() {
+            let rows = rows_within(self.kept_bytes, w.dim(0)?, h.dtype().size_in_bytes());
+            let mut saved = lock(&self.saved);
+            let Some(head) = &mut saved.gpu else {
+                candle_core::bail!("log_probs: a backward before the forward")
+            };
+            let (dh, dw) = by_type!(h, T => head.backward::<T>([h, w, grad], rows))?;
+            return Ok((Some(dh), Some(dw)));
+        }
         by_type!(h, T => with::<T, _>(grad, |grad| self.backward::<T>(h, w, grad)))
     }
 }

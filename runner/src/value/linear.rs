@@ -1,8 +1,12 @@
 //! `x · weightᵀ + bias`.
 
 use super::cpu::{Elem, by_type, simd, sum_rows, tensor, view, with};
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::product::{Mat, least_rows, product, product_anew};
 use super::sink;
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -78,6 +82,17 @@ impl CustomOp2 for Linear {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        w: &CudaStorage,
+        wl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Ok((cuda::times_transposed([(x, xl), (w, wl)])?, (xl.dims()[0], wl.dims()[0]).into()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -85,6 +100,11 @@ impl CustomOp2 for Linear {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let [x, w, grad] = [x, w, grad].map(Tensor::detach);
+            return Ok((Some(grad.matmul(&w)?), Some(grad.t()?.matmul(&x)?)));
+        }
         by_type!(x, T => with::<T, _>(grad, |g| {
             let dx = with::<T, _>(w, |w| Ok(tensor(times(g, w, x.dim(1)?)?, x.shape())))?;
             let dw = with::<T, _>(x, |x| weight_gradient(w, g, x))?;
@@ -119,6 +139,21 @@ impl CustomOp3 for Linear {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        w: &CudaStorage,
+        wl: &Layout,
+        b: &CudaStorage,
+        bl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (out, shape) = CustomOp2::cuda_fwd(self, x, xl, w, wl)?;
+        by_type!(x, T => cuda::add_bias::<T>(&out, (b, bl)))?;
+        Ok((out, shape))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -129,6 +164,13 @@ impl CustomOp3 for Linear {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (dx, dw) = CustomOp2::bwd(self, x, w, res, grad)?;
         let o = bias.elem_count();
+        #[cfg(feature = "cuda")]
+        if grad.device().is_cuda() {
+            let db = by_type!(grad, T => cuda::with::<T, _, 1>([grad], |gpu, [g]| {
+                Ok(gpu.tensor(cuda::ops::column_sums(gpu, g, o)?, o))
+            }))?;
+            return Ok((dx, dw, Some(db)));
+        }
         let db = by_type!(grad, T => with::<T, _>(grad, |g| {
             let sums = sum_rows::<T>(g.len() / o.max(1), o, |rows, sums| simd(#[inline(always)] || {
                 for row in rows {

@@ -10,6 +10,8 @@ mod census;
 mod check;
 mod composed;
 mod cpu;
+#[cfg(any(feature = "cuda", test))]
+mod cuda;
 mod dot;
 mod dual;
 mod erfc;
@@ -36,11 +38,17 @@ pub(crate) use census::Census;
 #[cfg(test)]
 pub(crate) use cpu::composed_only;
 pub(crate) use cpu::{maximum, simd};
+#[cfg(any(feature = "cuda", test))]
+pub(crate) use cuda::Kernel;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::optimise;
+#[cfg(test)]
+pub(crate) use cuda::run_on_host;
 pub use dual::Dual;
 pub use head::logits_bytes;
 pub use layout::{Layout, Span};
 pub use selftest::{OpReport, self_test, self_test_on};
-pub(crate) use squares::sum_of_squares;
+pub(crate) use squares::{sum_of_squares, sums_of_squares};
 pub use tape::{Tape, Traced};
 
 use anyhow::Result;

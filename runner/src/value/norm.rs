@@ -5,6 +5,10 @@
 //! one function serves the backward and the tangent.
 
 use super::cpu::{Elem, by_type, fill_rows, simd, sum, sum_rows, tensor, view, with};
+#[cfg(feature = "cuda")]
+use super::cuda;
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -48,6 +52,22 @@ impl CustomOp3 for Norm {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        w: &CudaStorage,
+        wl: &Layout,
+        b: &CudaStorage,
+        bl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let inputs = [(x, xl), (w, wl), (b, bl)];
+        let out =
+            by_type!(x, T => cuda::forward::<T, 3>(inputs, |gpu, [x, w, b]| self.run(gpu, x, w, Some(b))))?;
+        Ok((out, xl.shape().clone()))
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -74,6 +94,19 @@ impl CustomOp2 for Norm {
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         by_type!(x, T => Ok((T::storage(self.forward::<T>(view(x, xl)?, view(w, wl)?, None)), xl.shape().clone())))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        xl: &Layout,
+        w: &CudaStorage,
+        wl: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let inputs = [(x, xl), (w, wl)];
+        let out = by_type!(x, T => cuda::forward::<T, 2>(inputs, |gpu, [x, w]| self.run(gpu, x, w, None)))?;
+        Ok((out, xl.shape().clone()))
     }
 
     fn bwd(
@@ -137,6 +170,14 @@ impl Norm {
 
     /// The derivative of x̂ along dx.
     pub(super) fn derivative_along(self, x: &Tensor, dx: &Tensor) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let d = x.dim(1)?;
+            return by_type!(x, T => cuda::with::<T, _, 2>([x, dx], |gpu, inputs| {
+                let [along, _] = self.run_derivative(gpu, inputs, None, d)?;
+                Ok(gpu.tensor(along, x.shape()))
+            }));
+        }
         by_type!(x, T => with::<T, _>(x, |x_| with::<T, _>(dx, |dx| {
             Ok(tensor(self.derivative(x_, dx, None, x.dim(1)?), x.shape()))
         })))
@@ -205,6 +246,15 @@ impl Norm {
     }
 
     fn backward(self, x: &Tensor, w: &Tensor, grad: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let d = w.elem_count();
+            return by_type!(x, T => cuda::with::<T, _, 3>([x, w, grad], |gpu, inputs| {
+                let [dx, vectors] = self.run_backward(gpu, inputs)?;
+                let vectors = gpu.tensor(vectors, 2 * d);
+                Ok((gpu.tensor(dx, x.shape()), vectors.narrow(0, 0, d)?, vectors.narrow(0, d, d)?))
+            }));
+        }
         by_type!(x, T => with::<T, _>(x, |x_| with::<T, _>(w, |w_| with::<T, _>(grad, |g| {
             let d = w_.len();
             let mut dw = self.vector_gradients(x_, g, d);

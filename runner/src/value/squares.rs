@@ -1,5 +1,7 @@
 //! Sums of squares: norms of gradients and steps.
 
+#[cfg(feature = "cuda")]
+use super::cpu::fused_anywhere;
 use super::cpu::{Elem, by_type, fused, simd, sum, with};
 use candle_core::Result;
 use candle_core::{DType, Tensor};
@@ -27,6 +29,21 @@ pub(crate) fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
         }
     }
     Ok(total)
+}
+
+/// Σ t² of every tensor, as [`sum_of_squares`]; on a GPU in one read.
+///
+/// # Errors
+/// A failed operation.
+pub(crate) fn sums_of_squares(tensors: &[Tensor]) -> Result<Vec<f64>> {
+    #[cfg(feature = "cuda")]
+    if tensors
+        .first()
+        .is_some_and(|t| t.device().is_cuda() && fused_anywhere(&tensors.iter().collect::<Vec<_>>()))
+    {
+        return super::cuda::sums_of_squares(tensors);
+    }
+    tensors.iter().map(sum_of_squares).collect()
 }
 
 fn of_slice<T: Elem>(data: &[T]) -> f64 {

@@ -1,7 +1,7 @@
 //! Derivatives along a direction, one function an operation: fused where
-//! [`fused`](super::cpu::fused) says so, out of candle operations elsewhere.
+//! [`fused`](super::cpu::fused) or [`fused_anywhere`](super::cpu::fused_anywhere) says so, out of candle operations elsewhere.
 
-use super::cpu::fused;
+use super::cpu::{fused, fused_anywhere};
 use super::{Activation, Attention, Layout, activation, attention, composed, norm};
 use anyhow::Result;
 use candle_core::{D, Tensor};
@@ -12,7 +12,7 @@ const HEAD_ROWS: usize = 64;
 
 /// f'(x) ∘ dx.
 pub(super) fn activate(x: &Tensor, dx: &Tensor, activation: Activation) -> Result<Tensor> {
-    if fused(&[x, dx]) {
+    if fused_anywhere(&[x, dx]) {
         return Ok(activation::slope_times(x, dx, activation)?);
     }
     let slope = match activation {
@@ -50,7 +50,7 @@ pub(super) fn normalise(
     let rms = (centred.sqr()?.mean_keepdim(D::Minus1)? + norm.eps)?.sqrt()?;
     let unit = centred.broadcast_div(&rms)?;
     let Some(dx) = dx else { return Ok((unit, None)) };
-    if fused(&[x, dx]) {
+    if fused_anywhere(&[x, dx]) {
         return Ok((unit, Some(norm.derivative_along(x, dx)?)));
     }
     let along = (&unit * dx)?.mean_keepdim(D::Minus1)?;

@@ -6,8 +6,8 @@
 //! new tensors for each.
 
 use super::activation::Activate;
-use super::attention::Op as FusedAttention;
-use super::cpu::{add, add_into, fused, mul};
+use super::attention::{self, Op as FusedAttention};
+use super::cpu::{add, add_into, fused, fused_anywhere, mul};
 use super::head::Head;
 use super::linear::Linear;
 use super::norm::Norm;
@@ -224,7 +224,7 @@ impl Value for Traced {
     fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
         check::linear(&self.tensor, &weight.tensor, bias.map(|b| &b.tensor))?;
         let inputs: Vec<&Self> = [self, weight].into_iter().chain(bias).collect();
-        if !fused(&inputs.iter().map(|x| &x.tensor).collect::<Vec<_>>()) {
+        if !fused_anywhere(&inputs.iter().map(|x| &x.tensor).collect::<Vec<_>>()) {
             return composed_step(&inputs, |x| composed::linear(x[0], x[1], x.get(2).copied()));
         }
         let (x, w) = (self.tensor.contiguous()?, weight.tensor.contiguous()?);
@@ -255,7 +255,7 @@ impl Value for Traced {
     }
 
     fn activate(&self, activation: Activation) -> Result<Self> {
-        if !fused(&[&self.tensor]) {
+        if !fused_anywhere(&[&self.tensor]) {
             return composed_step(&[self], move |x| composed::activate(x[0], activation));
         }
         let (x, op) = (self.tensor.contiguous()?, Activate(activation));
@@ -266,7 +266,7 @@ impl Value for Traced {
     fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
         check::norm("layer_norm", &self.tensor, &[&weight.tensor, &bias.tensor])?;
         let inputs = [self, weight, bias];
-        if !fused(&inputs.map(|x| &x.tensor)) {
+        if !fused_anywhere(&inputs.map(|x| &x.tensor)) {
             return composed_step(&inputs, move |x| composed::layer_norm(x[0], x[1], x[2], eps));
         }
         let norm = Norm { centred: true, eps };
@@ -282,7 +282,7 @@ impl Value for Traced {
     fn rms_norm(&self, weight: &Self, eps: f64) -> Result<Self> {
         check::norm("rms_norm", &self.tensor, &[&weight.tensor])?;
         let inputs = [self, weight];
-        if !fused(&inputs.map(|x| &x.tensor)) {
+        if !fused_anywhere(&inputs.map(|x| &x.tensor)) {
             return composed_step(&inputs, move |x| composed::rms_norm(x[0], x[1], eps));
         }
         let norm = Norm { centred: false, eps };
@@ -314,7 +314,7 @@ impl Value for Traced {
         check::attention(&self.tensor, attention, layout)?;
         check::without_past(layout)?;
         let (attention, layout) = (attention.clone(), layout.clone());
-        if !fused(&[&self.tensor]) {
+        if !attention::fused(&self.tensor, &attention) {
             return composed_step(&[self], move |x| composed::attention(x[0], &attention, &layout));
         }
         let (x, op) = (self.tensor.contiguous()?, FusedAttention { attention, layout });
@@ -331,7 +331,7 @@ impl Value for Traced {
     ) -> Result<Self> {
         let (h, w) = (self.tensor.detach(), head.tensor.clone());
         check::log_probs(&h, &w, targets)?;
-        if !fused(&[&h, &w]) {
+        if !fused_anywhere(&[&h, &w]) {
             if let Some(stats) = stats {
                 composed::log_probs(&h, &w.detach(), targets, Some(stats))?;
             }
@@ -342,7 +342,9 @@ impl Value for Traced {
         let recorded = self.tape.is_some() || head.tape.is_some();
         let op = Head::new(targets, recorded);
         let y = h.apply_op2_no_bwd(&w, &op)?;
-        stats.into_iter().for_each(|stats| stats.extend_from_slice(&op.stats()));
+        if let Some(stats) = stats {
+            stats.append(&mut op.stats()?);
+        }
         Ok(step(&[self, head], y, move |g| {
             let (dh, dw) = op.bwd(&h, &w, &h, g)?;
             Ok(vec![dh, dw])

@@ -1,6 +1,6 @@
 //! [`Value`] for candle's tensors: fused on the CPU in f32 and f64, composed elsewhere.
 
-use super::cpu::{self, fused};
+use super::cpu::{self, fused, fused_anywhere};
 use super::{
     Activation, Attention, Layout, Value, activation, attention as fused_attention, check, composed, head,
     linear, norm, rows,
@@ -29,7 +29,7 @@ impl Value for Tensor {
     fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
         check::linear(self, weight, bias)?;
         let bias_too = bias.unwrap_or(weight);
-        if fused(&[self, weight, bias_too]) {
+        if fused_anywhere(&[self, weight, bias_too]) {
             return Ok(linear::linear(self, weight, bias)?);
         }
         composed::linear(self, weight, bias)
@@ -46,7 +46,7 @@ impl Value for Tensor {
     }
 
     fn activate(&self, activation: Activation) -> Result<Self> {
-        if fused(&[self]) {
+        if fused_anywhere(&[self]) {
             return Ok(activation::activate(self, activation)?);
         }
         composed::activate(self, activation)
@@ -54,7 +54,7 @@ impl Value for Tensor {
 
     fn layer_norm(&self, weight: &Self, bias: &Self, eps: f64) -> Result<Self> {
         check::norm("layer_norm", self, &[weight, bias])?;
-        if fused(&[self, weight, bias]) {
+        if fused_anywhere(&[self, weight, bias]) {
             return Ok(norm::layer_norm(self, weight, bias, eps)?);
         }
         composed::layer_norm(self, weight, bias, eps)
@@ -62,7 +62,7 @@ impl Value for Tensor {
 
     fn rms_norm(&self, weight: &Self, eps: f64) -> Result<Self> {
         check::norm("rms_norm", self, &[weight])?;
-        if fused(&[self, weight]) {
+        if fused_anywhere(&[self, weight]) {
             return Ok(norm::rms_norm(self, weight, eps)?);
         }
         composed::rms_norm(self, weight, eps)
@@ -76,7 +76,7 @@ impl Value for Tensor {
     fn attention(&self, attention: &Attention, layout: &Layout) -> Result<Self> {
         check::attention(self, attention, layout)?;
         check::without_past(layout)?;
-        if fused(&[self]) {
+        if fused_attention::fused(self, attention) {
             return Ok(fused_attention::attention(self, attention, layout)?);
         }
         composed::attention(self, attention, layout)
@@ -89,10 +89,8 @@ impl Value for Tensor {
         stats: Option<&mut Vec<TokenStats<f64>>>,
     ) -> Result<Self> {
         check::log_probs(self, head, targets)?;
-        if fused(&[self, head]) {
-            let (logp, rows) = head::log_probs(self, head, targets)?;
-            stats.into_iter().for_each(|stats| stats.extend_from_slice(&rows));
-            return Ok(logp);
+        if fused_anywhere(&[self, head]) {
+            return Ok(head::log_probs(self, head, targets, stats)?);
         }
         composed::log_probs(self, head, targets, stats)
     }

@@ -44,7 +44,7 @@ impl Toy {
 
     fn log_probs<V: Value>(&self, w: &[V], tokens: &[u32], targets: &[u32], layout: &Layout) -> V {
         let forward = || -> Result<V> {
-            let x = w[0].rows(&Tensor::new(tokens, &Device::Cpu)?)?;
+            let x = w[0].rows(&Tensor::new(tokens, w[0].primal().device())?)?;
             let qkv = x.layer_norm(&w[1], &w[2], 1e-5)?.linear(&w[3], Some(&w[4]))?;
             let x = x.add(&qkv.attention(&self.attention, layout)?.linear(&w[5], None)?)?;
             let up = x.rms_norm(&w[1], 1e-5)?.linear(&w[6], None)?;
@@ -192,16 +192,29 @@ fn values_without_variables_leave_no_graph() {
 
 #[test]
 fn statistics_agree_between_the_fused_and_the_composed_head() {
+    statistics_agree(&Device::Cpu);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_statistics_agree_with_the_composed_head() {
+    if let Some(gpu) = crate::device::gpu() {
+        statistics_agree(&gpu);
+    }
+}
+
+fn statistics_agree(device: &Device) {
     for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-13)] {
         let (h, head) = (random("h", &[300, 6], dtype), random("head", &[40, 6], dtype));
         let head = (head * 100.0).unwrap(); // confident rows, where 1 − max π is small
         let targets = tokens("targets", 300, 40);
-        let run = || {
+        let run = |device: &Device| {
             let mut stats = vec![];
+            let [h, head] = [&h, &head].map(|x| x.to_device(device).unwrap());
             let logp = h.log_probs(&head, &targets, Some(&mut stats)).unwrap();
             (logp.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap(), stats)
         };
-        let ((logp, stats), (_, expected)) = (run(), composed_only(run));
+        let ((logp, stats), (_, expected)) = (run(device), composed_only(|| run(&Device::Cpu)));
         assert_eq!((stats.len(), expected.len()), (300, 300));
         for ((s, e), logp) in stats.iter().zip(&expected).zip(logp) {
             assert_eq!((s.argmax, s.logp), (e.argmax, logp));
@@ -256,5 +269,44 @@ fn refusals_say_what_was_found_and_expected() {
         let pass = Pass::new(&mut cache, &step, 1).unwrap();
         let result = pass.value(row).attention(&a, &step);
         refused(result.map(|x| x.primal().clone()), &["cache of another model"]);
+    }
+}
+
+/// Log-probabilities and gradients of a small decoder on a device, in the place of what buffers hold and added to it.
+#[cfg(feature = "cuda")]
+fn decoder_on(device: &Device) -> Vec<Vec<f64>> {
+    let toy = Toy::new(16, 70, 300, DType::F64);
+    let mut layout = Layout::new();
+    let parent = layout.push(50, None).unwrap();
+    for n in [20, 70, 9] {
+        layout.push(n, Some(parent)).unwrap();
+    }
+    let tokens = tokens("tokens", layout.n_rows(), 70);
+    let on_device = |w: &Tensor| Var::from_tensor(&w.to_device(device).unwrap()).unwrap();
+    let vars: Vec<Var> = toy.weights.iter().map(on_device).collect();
+    let mut all = Vec::new();
+    for add in [false, true] {
+        let tape = Tape::new();
+        let weights: Vec<Traced> = vars.iter().map(|v| tape.parameter(v)).collect();
+        let logp = toy.log_probs(&weights, &tokens, &tokens, &layout);
+        let seed = logp.primal().ones_like().unwrap();
+        let buffers: Vec<Tensor> = vars.iter().map(|v| v.ones_like().unwrap()).collect();
+        logp.backward(&seed, &vars, &buffers, add).unwrap();
+        all.push(logp.primal().clone());
+        all.extend(buffers);
+    }
+    let numbers = |t: &Tensor| t.to_device(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    all.iter().map(numbers).collect()
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_a_decoder_has_the_gradients_of_the_cpu() {
+    let Some(gpu) = crate::device::gpu() else { return };
+    for (found, expected) in decoder_on(&gpu).iter().zip(decoder_on(&Device::Cpu)) {
+        let size = expected.iter().map(|x| x.abs()).fold(0.0, f64::max);
+        for (a, b) in found.iter().zip(&expected) {
+            assert!((a - b).abs() <= 1e-11 * size, "{a} {b}");
+        }
     }
 }

@@ -35,7 +35,8 @@ impl Browser {
         let found = (on_path(&["chromedriver"]), on_path(&["chromium", "chromium-browser", "google-chrome"]));
         let (Some(driver), Some(chromium)) = found else {
             // Not through the macros: the harness would keep the line of a test that passes to itself.
-            let line = "skipped: a browser and its driver are not on the PATH (Debian: chromium, chromium-driver)";
+            let line =
+                "skipped: a browser and its driver are not on the PATH (Debian: chromium, chromium-driver)";
             writeln!(std::io::stderr(), "{line}").unwrap();
             return None;
         };
@@ -54,8 +55,7 @@ impl Browser {
             .build();
         let profile = tempfile::tempdir().unwrap();
         let session = format!("http://127.0.0.1:{port}/session");
-        let mut browser =
-            Self { driver, _said: said, agent: config.into(), session, _profile: profile };
+        let mut browser = Self { driver, _said: said, agent: config.into(), session, _profile: profile };
         let arguments = [
             "--headless=new".to_owned(),
             // Of the pages that a test writes itself; as root Chromium does not start otherwise.

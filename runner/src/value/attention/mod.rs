@@ -13,12 +13,26 @@ mod tile;
 
 pub(super) use cached::{KeyValues, attention as cached};
 
-use super::cpu::{Elem, by_type, fill_rows, tensor, view, with};
+use super::cpu::{self, Elem, by_type, fill_rows, tensor, view, with};
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{Attention, Layout};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout as Strides, Result, Shape, Tensor};
 use family::{Family, Heads, columns};
 use rayon::prelude::*;
+
+/// Whether there is a fused form for these rows on their device.
+pub(super) fn fused(qkv: &Tensor, a: &Attention) -> bool {
+    #[cfg(feature = "cuda")]
+    if qkv.device().is_cuda() {
+        return cpu::fused_anywhere(&[qkv]) && cuda::fits(a, qkv.dtype());
+    }
+    let _ = a;
+    cpu::fused(&[qkv])
+}
 
 /// Attention of fused rows, with a backward.
 pub(super) fn attention(qkv: &Tensor, attention: &Attention, layout: &Layout) -> Result<Tensor> {
@@ -137,7 +151,23 @@ impl CustomOp1 for Op {
         })
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, qkv: &CudaStorage, strides: &Strides) -> Result<(CudaStorage, Shape)> {
+        let a = &self.attention;
+        let out = by_type!(qkv, T => cuda::forward::<T, 1>([(qkv, strides)], |gpu, [qkv]| {
+            cuda::attend(gpu, a, &self.layout, |run| run.forward(qkv).map(|[out, ..]| out))
+        }))?;
+        Ok((out, (self.layout.n_rows(), a.heads * a.head_dim).into()))
+    }
+
     fn bwd(&self, qkv: &Tensor, out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        #[cfg(feature = "cuda")]
+        if qkv.device().is_cuda() {
+            return by_type!(qkv, T => cuda::with::<T, _, 2>([qkv, grad], |gpu, inputs| {
+                let dqkv = cuda::attend(gpu, &self.attention, &self.layout, |run| run.backward(inputs))?;
+                Ok(Some(gpu.tensor(dqkv, qkv.shape())))
+            }));
+        }
         by_type!(qkv, T => with::<T, _>(qkv, |x| with::<T, _>(out, |out| with::<T, _>(grad, |grad| {
             Ok(Some(tensor(self.backward::<T>(x, out, grad), qkv.shape())))
         }))))

@@ -8,6 +8,14 @@ fn every_operation_passes_its_checks() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_every_operation_passes_its_checks() {
+    let Some(gpu) = crate::device::gpu() else { return };
+    let failed: Vec<_> = self_test_on(&gpu).unwrap().into_iter().filter(|r| !r.passed()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
 #[test]
 fn every_operation_of_the_trait_is_checked() {
     let source = include_str!("../mod.rs");
