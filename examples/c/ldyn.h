@@ -2,7 +2,7 @@
  *
  * Every function returns a status, and its results count only where that is LDYN_STATUS_OK. An array is a pointer and
  * its length in numbers. Arrays that are written overlap no other one. Labels are counted from 0. Nothing is
- * allocated or kept: all functions may be called from any thread. Link with libldyn.a; it needs libc's abort alone. */
+ * allocated or kept: all functions may be called from any thread. Link with libldyn.a, which needs abort and memcpy and nothing more. */
 
 #ifndef LDYN_H
 #define LDYN_H

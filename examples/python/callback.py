@@ -180,7 +180,7 @@ class LdynCallback(TrainerCallback):
         if self.program is None:
             return
         for alarm in self.alarms():
-            numbers = "; ".join(f"{n['what']} {n['value']:.3f}" for n in alarm["numbers"])
+            numbers = "; ".join(f"{n['what']} {n['value']:.3g}" for n in alarm["numbers"])
             print(f"alarm `{alarm['rule']}` at step {alarm['step']}: {numbers}")
             if alarm["rule"] in self.stop_on:
                 control.should_training_stop = True

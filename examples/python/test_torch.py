@@ -70,7 +70,7 @@ def a_row_is_what_torch_says():
 
 
 class Pushed(Trainer):
-    """Gradient ascent on −log π of a few answers: what makes a model unsure of everything."""
+    """Gradient ascent on −log π of a few answers: it squeezes the mass of all others out of a model too."""
 
     def compute_loss(self, model, inputs, return_outputs=False, **_):
         logits = model(input_ids=inputs["input_ids"]).logits[:, :-1]
@@ -92,7 +92,7 @@ def the_trainer_leaves_records_that_ldyn_reads():
             output_dir=f"{home}/trainer", per_device_train_batch_size=8, max_steps=12, learning_rate=2e-2, logging_steps=1,
             save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True, remove_unused_columns=False, seed=1,
         )
-        stop = dict(stop_on=["unsure-of-everything"], ldyn=program) if program else {}
+        stop = dict(stop_on=["squeeze"], ldyn=program) if program else {}
         record = LdynCallback(folder, probes, tokenizer, every=4, objective="dpo", **stop)
         trainer = Pushed(model, arguments, train_dataset=data, callbacks=[record])
         trainer.remove_callback(PrinterCallback)
@@ -118,10 +118,10 @@ def the_trainer_leaves_records_that_ldyn_reads():
             print("   skipped: the report ($LDYN names no program)")
             return
         alarms = [json.loads(line) for line in open(folder / "alarms.jsonl")]
-        assert [alarm["rule"] for alarm in alarms] == ["unsure-of-everything"], alarms
+        assert {alarm["rule"] for alarm in alarms} == {"unsure-of-everything", "squeeze"}, alarms
         assert taken[-1] == 4 and not manifest["stages"][0]["finished"], "the alarm did not stop the training"
         shown = subprocess.run([program, "report", folder], check=True, capture_output=True, text=True).stdout
-        assert "unsure-of-everything" in shown and (folder / "report.html").exists(), shown
+        assert "squeeze" in shown and (folder / "report.html").exists(), shown
 
 
 if __name__ == "__main__":

@@ -309,7 +309,7 @@ const CLAIMS = {
     ["exact/N3", () => "The rich get richer: of two others the likelier gains on the other.", () => "log-odds change by s(π<sub>i</sub> − π<sub>j</sub>)"],
     ["exact/N4", () => "A label rises exactly if its π is above τ(s).", (v) => `${lately()} τ = ${v.threshold > 0 ? percent(v.threshold) : `${nats(v.threshold)} < 0: all others rise`}`],
     ["exact/N6", () => "If π(y*) > 1/√3 ≈ 57.7 %, every label but y* falls, at any s.", (v) => `before it π(y*) was ${percent(v.runner_up_at_last_step)}`],
-    ["exact/N11-falls", () => "If y⁻ is at least as surprising as the average label, the entropy falls.", (v) => `${v.entropy_before.toFixed(2)} → ${v.entropy_after.toFixed(2)} nats`],
+    ["exact/N11-falls", () => "If y⁻ is at least as surprising as the average label, the entropy falls.", (v) => `${overall()} ${v.entropy_before.toFixed(2)} → ${v.entropy_after.toFixed(2)} nats`],
     ["exact/T5", () => "Repeated, it collapses: π(y*) → 1, if y* has no equal.", (v) => (v.collapse_bound < 1 ? `by now 1 − π(y*) ≤ ${percent(v.collapse_bound)}; it is ${percent(1 - v.after[v.runner_up])}` : "too few steps for the bound to say anything yet")],
     ["first-order/N10", () => "At small s π<sub>i</sub> drifts by s·π<sub>i</sub>(π<sub>i</sub> − ‖π‖² + π<sub>y⁻</sub>).", (v) => `for y* A·Δz is ${nats(v.predicted[v.runner_up])}, Δ log π ${nats(v.change[v.runner_up])}`],
     ["exact/R1", () => "What A·Δz misses is one number r ≤ 0, for every label the same.", (v) => `r = ${nats(v.remainder)}, no less than ${nats(v.remainder_bound)} nats`],
