@@ -23,15 +23,11 @@ pub(super) struct Args {
     /// Print the report of one run as Markdown instead of the table.
     #[arg(long)]
     markdown: bool,
-<<<<<<< HEAD
-    /// File that receives the page of a comparison; its numbers go beside it as `.json`, its curves as `.csv`.
-=======
     /// Look for alarms first, and keep them in `alarms.jsonl`: in the records of another program, which had no monitor
     /// as it trained. Without β of its loss the rule `rewards-fall` is not looked at.
     #[arg(long)]
     alarms: bool,
-    /// File that receives the page of a comparison; its numbers go beside it as `.json`.
->>>>>>> lang
+    /// File that receives the page of a comparison; its numbers go beside it as `.json`, its curves as `.csv`.
     #[arg(long)]
     html: Option<PathBuf>,
     /// Folder that receives every figure as an SVG that stands alone (for a paper), every curve in curves.csv, and
