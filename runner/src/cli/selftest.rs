@@ -1,3 +1,4 @@
+use crate::device;
 use crate::value::{self, OpReport};
 use anyhow::{Result, bail};
 
@@ -5,10 +6,14 @@ use anyhow::{Result, bail};
 ///
 /// Example: ldyn selftest
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+}
 
-pub(super) fn run(_: &Args) -> Result<()> {
-    let reports = value::self_test()?;
+pub(super) fn run(args: &Args) -> Result<()> {
+    let reports = value::self_test_on(&device::open(&args.device)?)?;
     for report in &reports {
         let verdict = if report.passed() { "ok  " } else { "FAIL" };
         let OpReport { op, case, check, error, tolerance } = report;

@@ -72,12 +72,28 @@ mod tests {
 
     #[test]
     fn both_forms_find_the_sum() {
-        for n in [1, 4095, 4096, 20_000] {
-            let data: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).cos()).collect();
-            let exact: f64 = data.iter().map(|x| f64::from(*x).powi(2)).sum();
-            let tensor = Tensor::new(data, &Device::Cpu).unwrap();
-            for found in [sum_of_squares(&tensor), composed_only(|| sum_of_squares(&tensor))] {
-                assert!((found.unwrap() / exact - 1.0).abs() < 1e-6, "{n} numbers");
+        find_the_sums(&Device::Cpu);
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn cuda_both_forms_find_the_sum() {
+        if let Some(gpu) = crate::device::gpu() {
+            find_the_sums(&gpu);
+        }
+    }
+
+    fn find_the_sums(device: &Device) {
+        let data = [1, 4095, 4096, 20_000, 200_000]
+            .map(|n| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.37).cos()).collect() });
+        let exact = data.each_ref().map(|data| data.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>());
+        let tensors = data.map(|data| Tensor::new(data, device).unwrap());
+        let together = sums_of_squares(&tensors).unwrap();
+        for ((tensor, exact), together) in tensors.iter().zip(exact).zip(together) {
+            let alone =
+                [sum_of_squares(tensor), composed_only(|| sum_of_squares(tensor))].map(Result::unwrap);
+            for found in [alone[0], alone[1], together] {
+                assert!((found / exact - 1.0).abs() < 1e-6, "{:?}", tensor.dims());
             }
         }
     }

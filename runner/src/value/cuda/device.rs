@@ -6,7 +6,6 @@ use super::call::{Arg, Call, Machine, Memory};
 use super::ops::{self, Kernel, SQUARES};
 use crate::value::cpu::{Elem, by_type};
 use crate::value::{Attention, Layout as Rows};
-use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, DeviceRepr, LaunchConfig};
 use candle_core::cuda_backend::cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
 use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorage, DeviceId};
@@ -19,21 +18,25 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 
-/// Threads of a block.
+/// Threads of a block: at most `MOST_THREADS` of the kernels.
 const THREADS: usize = 256;
 
 /// Number types of the kernels.
 pub(in crate::value) trait Number: Elem + CudaDType + DeviceRepr {
     /// Its name in the kernels' language.
     const NAME: &'static str;
+    /// The name of its kernels among those that candle loads.
+    const KERNELS: &'static str;
 }
 
 impl Number for f32 {
     const NAME: &'static str = "float";
+    const KERNELS: &'static str = "ldyn f32";
 }
 
 impl Number for f64 {
     const NAME: &'static str = "double";
+    const KERNELS: &'static str = "ldyn f64";
 }
 
 /// A GPU, for one number type.
@@ -157,7 +160,7 @@ impl<T: Number> Machine for Gpu<T> {
     }
 
     fn launch(&self, call: &Call) -> Result<()> {
-        let function = self.device.get_or_load_custom_func(call.kernel, T::NAME, self.program)?;
+        let function = self.device.get_or_load_custom_func(call.kernel, T::KERNELS, self.program)?;
         let real = |arg: &Arg| if let Arg::Real(x) = arg { *x } else { 0.0 };
         let reals: Vec<T> = call.args.iter().map(|arg| <T as ldyn_core::Real>::from_f64(real(arg))).collect();
         let mut launch = function.builder();
@@ -301,19 +304,28 @@ pub(crate) fn optimise(
 
 thread_local! {
     /// The tables of the last attention: all layers of a pass have the same.
-    static LAST: RefCell<Option<(DeviceId, Attention, Rows, Rc<dyn Any>)>> = const { RefCell::new(None) };
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+/// Tables, of one of the number types, and what they belong to.
+struct Last {
+    device: DeviceId,
+    attention: Attention,
+    rows: Rows,
+    tables: Rc<dyn Any>,
 }
 
 fn tables<T: Number>(gpu: &Gpu<T>, a: &Attention, rows: &Rows) -> Result<Rc<Tables<Gpu<T>>>> {
     LAST.with_borrow_mut(|last| {
-        if let Some((device, attention, layout, tables)) = last
-            && (*device, &*attention, &*layout) == (gpu.device.id(), a, rows)
-            && let Ok(tables) = tables.clone().downcast()
+        if let Some(last) = last
+            && (last.device, &last.attention, &last.rows) == (gpu.device.id(), a, rows)
+            && let Ok(tables) = last.tables.clone().downcast()
         {
             return Ok(tables);
         }
         let tables = Rc::new(Tables::new(gpu, a, rows)?);
-        *last = Some((gpu.device.id(), a.clone(), rows.clone(), tables.clone()));
+        let (device, attention) = (gpu.device.id(), a.clone());
+        *last = Some(Last { device, attention, rows: rows.clone(), tables: tables.clone() });
         Ok(tables)
     })
 }

@@ -1,12 +1,12 @@
 // The operations of `value` for one number type: `Real` is float or double, named by whoever compiles this.
 //
-// Blocks are one-dimensional with a power of two threads, at most 1024; every kernel is right for any such number.
+// Blocks are one-dimensional with a power of two threads, at most 256; every kernel is right for any such number.
 // Sums have an order that depends on the shapes and on the number of threads, never on which thread comes first:
 // the same input gives the same bits.
 
 typedef unsigned int Label;
 
-#define MOST_THREADS 1024
+#define MOST_THREADS 256
 #define MINUS_INFINITY ((Real)__int_as_float(0xff800000))
 
 // ---- what the threads of a block do together

@@ -67,6 +67,25 @@ on_every_machine! {
     attention: attention_agrees, cuda_attention_agrees;
 }
 
+#[test]
+fn every_test_that_waits_for_a_gpu_is_listed() {
+    let sources = [
+        include_str!("tests.rs"),
+        include_str!("../selftest/tests.rs"),
+        include_str!("../squares.rs"),
+        include_str!("../tests.rs"),
+        include_str!("../../train/optimizer.rs"),
+    ];
+    let listed = include_str!("mod.rs");
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    for source in sources {
+        let words = source.split(|c| !is_name(c));
+        let mut waiting = words.filter(|word| word.starts_with("cuda_") && *word != "cuda_").peekable();
+        assert!(waiting.peek().is_some(), "no test was found");
+        waiting.for_each(|name| assert!(listed.contains(&format!("`{name}`")), "{name}"));
+    }
+}
+
 fn random<T: Number>(stream: &str, n: usize) -> Vec<T> {
     let mut rng = crate::seed::rng(0, stream);
     (0..n).map(|_| <T as ldyn_core::Real>::from_f64(rng.random_range(-2.0..2.0))).collect()
@@ -298,7 +317,7 @@ fn attention<T: Number, M: Readable<Real = T>>(machine: &M) {
             let width = (a.heads + 2 * a.kv_heads) * a.head_dim;
             let (qkv, g) = (random::<T>("qkv", rows * width), random::<T>("g", rows * a.heads * a.head_dim));
             let tables = Tables::new(machine, &a, &layout).unwrap();
-            let run = Run { machine: machine, attention: &a, rows, tables: &tables };
+            let run = Run { machine, attention: &a, rows, tables: &tables };
             let all = expected(&[&tensor(&qkv, &[rows, width])], &g, |x| x[0].attention(&a, &layout));
             let [qkv, g] = [&qkv, &g].map(|numbers| machine.numbers(numbers).unwrap());
             close(&machine.read(&run.forward(machine.at(&qkv)).unwrap()[0]), &all[0]);
