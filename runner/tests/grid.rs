@@ -121,6 +121,7 @@ fn a_grid_runs_what_is_missing_and_compares() {
     }
     // Each of them alone.
     succeeds(&["report", runs[0], "--figures", "one"], at);
-    let figures = fs::read_dir(at.join("one")).unwrap().filter_map(|f| f.unwrap().file_name().into_string().ok());
+    let figures =
+        fs::read_dir(at.join("one")).unwrap().filter_map(|f| f.unwrap().file_name().into_string().ok());
     assert!(figures.filter(|name| name.ends_with(".svg")).count() > 10);
 }

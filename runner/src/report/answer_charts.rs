@@ -61,8 +61,7 @@ fn over_time(summary: &Summary, calibration: &Calibration) -> Chart {
         let seen = |p: &CalibrationPoint| seen(summary, stage, p.examples_seen, calibration.n, of(p));
         seen_line(label, i, stage, calibration.points.iter().map(seen).collect())
     };
-    let chart =
-        small(&format!("{stage}-over-time"), format!("Calibration in {stage}"), "share of tokens");
+    let chart = small(&format!("{stage}-over-time"), format!("Calibration in {stage}"), "share of tokens");
     Chart { x_label: SEEN.into(), lines: SHARES.iter().enumerate().map(line).collect(), zero: true, ..chart }
 }
 
@@ -80,8 +79,10 @@ const SHARED: [(&str, Share); 3] =
 
 /// Two charts for each stage that has answers.
 pub fn answers(summary: &Summary) -> Figure {
-    let charts =
-        summary.answers.iter().flat_map(|a| [shares(summary, a, "answers", &OWN), shares(summary, a, "likeness", &SHARED)]);
+    let charts = summary
+        .answers
+        .iter()
+        .flat_map(|a| [shares(summary, a, "answers", &OWN), shares(summary, a, "likeness", &SHARED)]);
     let n = summary.answers.iter().flat_map(|a| &a.points).map(|p| p.n).max().unwrap_or(0);
     Figure {
         id: "answers".into(),
@@ -107,7 +108,12 @@ fn shares(summary: &Summary, answers: &Answers, what: &str, shares: &[(&str, Sha
         (!samples.is_empty()).then(|| seen_line(label, i, stage, samples))
     };
     let chart = small(&format!("{stage}-{what}"), format!("Stage {stage}: {what}"), "share");
-    Chart { x_label: SEEN.into(), lines: shares.iter().enumerate().filter_map(line).collect(), zero: true, ..chart }
+    Chart {
+        x_label: SEEN.into(),
+        lines: shares.iter().enumerate().filter_map(line).collect(),
+        zero: true,
+        ..chart
+    }
 }
 
 const SEEN: &str = "examples seen in the stage";

@@ -43,7 +43,11 @@ fn over_one_another(c: &Comparison, stage: &str) -> Figure {
             pieces: vec![Piece { stage: stage.to_owned(), samples: samples(points, 1.0) }],
         });
         let quantity = one_line(&curves.quantity);
-        Chart { x_label: SEEN.into(), lines: lines.collect(), ..small(&quantity, quantity.clone(), curves.unit) }
+        Chart {
+            x_label: SEEN.into(),
+            lines: lines.collect(),
+            ..small(&quantity, quantity.clone(), curves.unit)
+        }
     };
     Figure {
         id: format!("{stage}-runs"),

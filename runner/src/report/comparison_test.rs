@@ -101,7 +101,8 @@ fn names_are_escaped_in_the_page_and_all_forms_hold_the_numbers() {
     assert!(page.contains("s13\" title=\"&lt;b&gt;: −4.25"), "{page}");
     assert!(comparison_text(&c).contains("+5.75"));
     let rows = comparison_csv(&c);
-    let ends: Vec<&str> = rows.lines().filter(|row| row.contains(",y⁺,chosen,") && row.contains(",dpo,,400,400,")).collect();
+    let ends: Vec<&str> =
+        rows.lines().filter(|row| row.contains(",y⁺,chosen,") && row.contains(",dpo,,400,400,")).collect();
     let means: Vec<f64> = ends.iter().map(|row| row.split(',').nth(9).unwrap().parse().unwrap()).collect();
     assert!((means[0] + 10.0).abs() < 1e-9 && (means[1] + 4.25).abs() < 1e-9 && means.len() == 2, "{ends:?}");
     let json: serde_json::Value = serde_json::from_str(&comparison_json(&c).unwrap()).unwrap();

@@ -64,7 +64,8 @@ fn grouped(chart: &Chart, placed: &Placed, svg: &str, form: Form) -> String {
     let marks: Vec<String> = (0..chart.lines.len()).map(|i| hex(mark(i))).collect();
     let (mut ground, mut parts) = (String::new(), vec![String::new(); marks.len()]);
     for element in body.split("\n<").map(|e| e.trim().trim_start_matches('<')).filter(|e| !e.is_empty()) {
-        let element = if element.starts_with("text") { set_subscripts_svg(element) } else { element.to_owned() };
+        let element =
+            if element.starts_with("text") { set_subscripts_svg(element) } else { element.to_owned() };
         match marks.iter().position(|mark| element.contains(mark.as_str())) {
             Some(i) => parts[i] += &format!("<{}\n", coloured(&element, &marks[i], chart.lines[i].style)),
             None => ground += &format!("<{element}\n"),
@@ -141,7 +142,13 @@ mod tests {
     }
 
     fn probed(step: usize, y: f64) -> Sample {
-        Sample { examples: Some(4 * step), step: Some(step), se: Some(0.5), band: 0.1, ..sample(4.0 * step as f64, y) }
+        Sample {
+            examples: Some(4 * step),
+            step: Some(step),
+            se: Some(0.5),
+            band: 0.1,
+            ..sample(4.0 * step as f64, y)
+        }
     }
 
     #[test]
@@ -149,7 +156,8 @@ mod tests {
         let samples = vec![probed(0, 0.0), probed(1, 4.0), probed(2, -2.0)];
         let svg = draw(&chart(vec![samples]), Form::Page).unwrap();
         assert!(svg.contains("role=\"img\""), "{svg}");
-        let words = "<desc>nats against examples: y⁺_gpts from 0 over 4 (dpo, step 1, 4 examples) to −2.</desc>";
+        let words =
+            "<desc>nats against examples: y⁺_gpts from 0 over 4 (dpo, step 1, 4 examples) to −2.</desc>";
         assert!(svg.contains(words), "{svg}");
         assert!(svg.contains("stroke=\"var(--preferred)\" stroke-dasharray=\"8 4\""), "{svg}");
         assert!(svg.contains("y⁺<tspan"));
@@ -160,7 +168,8 @@ mod tests {
 
     #[test]
     fn a_line_is_a_group_with_its_keys_and_a_value_for_every_moment() {
-        let (early, late) = (vec![probed(0, 0.0), probed(1, 4.0)], vec![sample(f64::NAN, 1.0), probed(2, -2.0)]);
+        let (early, late) =
+            (vec![probed(0, 0.0), probed(1, 4.0)], vec![sample(f64::NAN, 1.0), probed(2, -2.0)]);
         let svg = draw(&chart(vec![early, late]), Form::Page).unwrap();
         let group = svg.split("<g class=\"line\"").nth(1).unwrap();
         let group = group.split("</g>").next().unwrap();
@@ -172,7 +181,10 @@ mod tests {
         let moments = svg.split("data-moments=\"").nth(1).unwrap().split('"').next().unwrap();
         let words: Vec<&str> = moments.lines().map(|line| line.split_once(' ').unwrap().1).collect();
         assert_eq!(words, ["dpo, step 0, 0 examples", "dpo, step 1, 4 examples", "dpo, step 2, 8 examples"]);
-        assert!(!svg.split("<g class").next().unwrap().contains("--preferred"), "part of the line outside its group");
+        assert!(
+            !svg.split("<g class").next().unwrap().contains("--preferred"),
+            "part of the line outside its group"
+        );
     }
 
     #[test]

@@ -74,7 +74,8 @@ type Named<'a> = Vec<(String, &'a Figure, &'a Chart)>;
 
 fn files(figures: &[Figure]) -> Result<Vec<(String, String)>> {
     let charts = named(figures);
-    let svg = |(name, _, chart): &(String, &Figure, &Chart)| Ok((format!("{name}.svg"), draw(chart, Form::File)?));
+    let svg =
+        |(name, _, chart): &(String, &Figure, &Chart)| Ok((format!("{name}.svg"), draw(chart, Form::File)?));
     let mut files: Vec<(String, String)> = charts.iter().map(svg).collect::<Result<_>>()?;
     files.push((CURVES.into(), csv(&charts)));
     files.push((CAPTIONS.into(), captions(figures, &charts)));
@@ -98,7 +99,8 @@ fn named(figures: &[Figure]) -> Named<'_> {
 fn plain_name(text: &str) -> String {
     const LONGEST: usize = 80;
     let text = text.replace('⁺', "+chosen").replace('⁻', "-rejected");
-    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    let words =
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").chars().take(LONGEST).collect()
 }
 
@@ -159,10 +161,12 @@ mod tests {
     fn names_of_files_are_plain_and_differ() {
         let chart = |name: &str| Chart { name: name.into(), ..Chart::default() };
         let charts = ["y⁺", "y⁻", "../../etc/x", "A b", "a.b"].map(chart).to_vec();
-        let figure =
-            Figure { id: "change".into(), title: String::new(), caption: String::new(), charts };
+        let figure = Figure { id: "change".into(), title: String::new(), caption: String::new(), charts };
         let names: Vec<String> = named(&[figure]).into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(names, ["change-y-chosen", "change-y-rejected", "change-etc-x", "change-A-b", "change-a-b-2"]);
+        assert_eq!(
+            names,
+            ["change-y-chosen", "change-y-rejected", "change-etc-x", "change-A-b", "change-a-b-2"]
+        );
     }
 
     #[test]

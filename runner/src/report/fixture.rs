@@ -173,7 +173,9 @@ impl Fixture {
     pub fn attack(&mut self, text: &str) {
         let stage = format!("dpo{text}");
         let manifest = &mut self.manifest;
-        for place in [&mut manifest.title, &mut manifest.model, &mut manifest.device, &mut manifest.hashes.data] {
+        for place in
+            [&mut manifest.title, &mut manifest.model, &mut manifest.device, &mut manifest.hashes.data]
+        {
             *place = text.into();
         }
         manifest.notes = vec![text.into()];

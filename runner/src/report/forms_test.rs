@@ -2,8 +2,8 @@
 
 use super::fixture::{ATTACK, BATCH, Fixture, STEPS};
 use super::{
-    CAPTIONS, CURVE_COLUMNS, CURVES, TRAINING_POINTS, Verdict, figure_files, html, json, load, markdown, summarise,
-    terminal,
+    CAPTIONS, CURVE_COLUMNS, CURVES, TRAINING_POINTS, Verdict, figure_files, html, json, load, markdown,
+    summarise, terminal,
 };
 use crate::record::{self, Action, AlarmRow, AnswerRow, JsonlWriter, Number, Peak, Rule};
 use std::fs::OpenOptions;
@@ -88,7 +88,15 @@ fn figures_are_files_and_every_curve_is_in_the_table() {
     // Over the run DPO begins where SFT ended; a band is two standard errors of the change.
     let level = rows.clone().find(|row| row.starts_with("levels,levels-chosen,y⁺,chosen,,dpo,10,40,440,"));
     assert!(level.is_some());
-    let band: f64 = rows.clone().find(|row| row.starts_with("levels,levels-chosen,y⁺,chosen,,sft,100,")).unwrap().split(',').nth(11).unwrap().parse().unwrap();
+    let band: f64 = rows
+        .clone()
+        .find(|row| row.starts_with("levels,levels-chosen,y⁺,chosen,,sft,100,"))
+        .unwrap()
+        .split(',')
+        .nth(11)
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((band - 2.0 * se).abs() < 1e-9, "{band}");
     for curve in summary.stages.iter().flat_map(|stage| &stage.training) {
         assert!(curve.points.len() == curve.steps.len() && curve.steps.last() == Some(&STEPS));
@@ -259,6 +267,7 @@ fn a_run_without_probes_still_reports_and_says_so() {
         assert!(form.contains("no probes.jsonl") || form.contains("no probes\\.jsonl"), "{form}");
     }
     assert!(page.contains("<section id=\"training\">") && !page.contains("<section id=\"margin\">"));
+    assert!(!page.contains("<div class=\"legends\""), "buttons for no kind");
     let summary = summarise(&load(folder.path()).unwrap());
     assert!(summary.findings.iter().all(|f| f.verdict == Verdict::NotMeasured));
 }

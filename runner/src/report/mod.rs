@@ -72,7 +72,9 @@ pub use comparison::{
 pub use comparison_forms::{comparison_html, comparison_json, comparison_text};
 pub use curves::{CONTEXTS, Curve, CurvePoint, TRAINING_POINTS, TrainingCurve};
 pub use decomposition::{decomposition_html, decomposition_text};
-pub use figure_files::{CAPTIONS, CURVE_COLUMNS, CURVES, comparison_csv, comparison_figure_files, figure_files};
+pub use figure_files::{
+    CAPTIONS, CURVE_COLUMNS, CURVES, comparison_csv, comparison_figure_files, figure_files,
+};
 pub use findings::{Finding, Verdict};
 pub use gauge::{Accumulated, ENOUGH, Gauge, Window};
 pub use html::html;

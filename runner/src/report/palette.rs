@@ -74,8 +74,7 @@ mod tests {
 
     /// CIE L*a*b* under D65.
     fn lab(rgb: Rgb) -> Rgb {
-        const XYZ: [Rgb; 3] =
-            [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
+        const XYZ: [Rgb; 3] = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
         let white = [0.9505, 1.0, 1.089];
         let xyz = times(&XYZ, rgb.map(|c| c.clamp(0.0, 1.0)));
         let f: Rgb = std::array::from_fn(|i| {
@@ -140,8 +139,12 @@ mod tests {
             let [paper, ink, tone] = ["--paper", "--ink", "--tone"].map(|name| shade(find(name)));
             for name in ["--preferred", "--dispreferred"] {
                 let tone: f64 = tone.parse().unwrap();
-                let channel = |hex: &str, i: usize| f64::from(u8::from_str_radix(&hex[1 + 2 * i..3 + 2 * i], 16).unwrap());
-                let mixed = |i| (tone * channel(shade(find(name)), i) + (1.0 - tone) * channel(paper, i)).round() as u8;
+                let channel = |hex: &str, i: usize| {
+                    f64::from(u8::from_str_radix(&hex[1 + 2 * i..3 + 2 * i], 16).unwrap())
+                };
+                let mixed = |i| {
+                    (tone * channel(shade(find(name)), i) + (1.0 - tone) * channel(paper, i)).round() as u8
+                };
                 let behind = format!("#{:02x}{:02x}{:02x}", mixed(0), mixed(1), mixed(2));
                 assert!(contrast(ink, &behind) >= 4.5, "{ink} on {behind}: {}", contrast(ink, &behind));
             }
@@ -150,7 +153,10 @@ mod tests {
 
     #[test]
     fn a_file_that_stands_alone_has_no_variable_left() {
-        assert_eq!(in_light("stroke=\"var(--preferred)\" fill=\"var(--ink)\""), "stroke=\"#0b4fc4\" fill=\"#1b1d21\"");
+        assert_eq!(
+            in_light("stroke=\"var(--preferred)\" fill=\"var(--ink)\""),
+            "stroke=\"#0b4fc4\" fill=\"#1b1d21\""
+        );
         assert!(css().contains("--paper: #15171b;"));
     }
 }

@@ -161,6 +161,7 @@ pub enum Form {
 /// plotters refuses; its message says why.
 pub fn draw(chart: &Chart, form: Form) -> Result<String> {
     let mut svg = String::new();
-    let placed = paint(chart, &mut svg).map_err(|e| anyhow!("cannot draw the chart '{}': {e}", chart.title))?;
+    let placed =
+        paint(chart, &mut svg).map_err(|e| anyhow!("cannot draw the chart '{}': {e}", chart.title))?;
     Ok(dress(chart, &placed, &svg, form))
 }

@@ -1,7 +1,8 @@
 //! The report's files in a run folder.
 
 use super::{
-    Comparison, Summary, comparison_csv, comparison_html, comparison_json, html, json, load, markdown, summarise,
+    Comparison, Summary, comparison_csv, comparison_html, comparison_json, html, json, load, markdown,
+    summarise,
 };
 use crate::record::Fault;
 use crate::{compat, files};
@@ -58,6 +59,7 @@ pub fn write_comparison(path: &Path, comparison: &Comparison) -> Result<()> {
 /// # Errors
 /// A failed write.
 pub fn write_figures(folder: &Path, figures: &[(String, String)]) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     figures.iter().try_for_each(|(name, text)| files::write(&folder.join(name), text.as_bytes()))
 }

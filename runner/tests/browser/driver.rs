@@ -35,8 +35,9 @@ impl Browser {
         let found = (on_path(&["chromedriver"]), on_path(&["chromium", "chromium-browser", "google-chrome"]));
         let (Some(driver), Some(chromium)) = found else {
             // Not through the macros: the harness would keep the line of a test that passes to itself.
-            let line = "skipped: a browser and its driver are not on the PATH (Debian: chromium, chromium-driver)";
-            writeln!(std::io::stderr(), "{line}").unwrap();
+            let line =
+                "skipped: a browser and its driver are not on the PATH (Debian: chromium, chromium-driver)";
+            std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
             return None;
         };
         let mut command = Command::new(driver);
@@ -54,8 +55,7 @@ impl Browser {
             .build();
         let profile = tempfile::tempdir().unwrap();
         let session = format!("http://127.0.0.1:{port}/session");
-        let mut browser =
-            Self { driver, _said: said, agent: config.into(), session, _profile: profile };
+        let mut browser = Self { driver, _said: said, agent: config.into(), session, _profile: profile };
         let arguments = [
             "--headless=new".to_owned(),
             // Of the pages that a test writes itself; as root Chromium does not start otherwise.
@@ -108,7 +108,10 @@ impl Browser {
 
     /// Moves the mouse to a place in the window.
     pub fn point(&self, [x, y]: [f64; 2]) {
-        self.pointer("mouse", &[json!({"type": "pointerMove", "duration": 0, "x": x.round(), "y": y.round()})]);
+        self.pointer(
+            "mouse",
+            &[json!({"type": "pointerMove", "duration": 0, "x": x.round(), "y": y.round()})],
+        );
     }
 
     /// Touches a place in the window with a finger, and lifts it.
@@ -130,7 +133,8 @@ impl Browser {
     }
 
     fn pointer(&self, kind: &str, actions: &[Value]) {
-        let pointer = json!({"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": actions});
+        let pointer =
+            json!({"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": actions});
         self.post("/actions", &json!({"actions": [pointer]}));
     }
 

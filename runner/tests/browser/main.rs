@@ -36,7 +36,9 @@ impl Place {
 
 /// Every line of every chart: its keys, and whether it is seen.
 fn lines(browser: &Browser) -> Vec<(String, bool)> {
-    let found = browser.value("[...document.querySelectorAll('g.line')].map(g => [g.dataset.keys, g.getClientRects().length > 0])");
+    let found = browser.value(
+        "[...document.querySelectorAll('g.line')].map(g => [g.dataset.keys, g.getClientRects().length > 0])",
+    );
     let pairs = found.as_array().unwrap();
     pairs.iter().map(|p| (p[0].as_str().unwrap().to_owned(), p[1].as_bool().unwrap())).collect()
 }
@@ -60,7 +62,9 @@ fn kinds_are_shown_and_hidden_in_every_chart() {
     let Some(browser) = Browser::start() else { return };
     browser.open(&place.page());
     assert_eq!(browser.console(), Vec::<String>::new());
-    let [[rejected, 0], [others, 0]] = seen(&browser, "kind rejected") else { panic!("a line is hidden at first") };
+    let [[rejected, 0], [others, 0]] = seen(&browser, "kind rejected") else {
+        panic!("a line is hidden at first")
+    };
     // Two stages of changes and of changes per token, its levels, its contexts three times.
     assert!(rejected >= 8 && others > 40, "{rejected} {others}");
 
@@ -69,7 +73,11 @@ fn kinds_are_shown_and_hidden_in_every_chart() {
     let (sign, is) = (browser.value(&before), pressed(&browser, button));
     browser.click(button);
     assert_eq!(seen(&browser, "kind rejected"), [[0, rejected], [others, 0]]);
-    assert_ne!((browser.value(&before), pressed(&browser, button)), (sign, is), "the state is shown by colour alone");
+    assert_ne!(
+        (browser.value(&before), pressed(&browser, button)),
+        (sign, is),
+        "the state is shown by colour alone"
+    );
     // By the keyboard it comes back.
     browser.press(keys::SPACE);
     assert_eq!(seen(&browser, "kind rejected"), [[rejected, 0], [others, 0]]);
@@ -142,7 +150,8 @@ fn the_pointer_reads_the_values_of_the_records() {
             let points = curve["points"].as_array().unwrap();
             let point = points.iter().find(|p| p["step"] == 40).unwrap();
             let symbol = kind["symbol"].as_str().unwrap().replace('_', "");
-            let [_, value] = rows.iter().find(|[name, _]| *name == symbol).unwrap_or_else(|| panic!("{rows:?}"));
+            let [_, value] =
+                rows.iter().find(|[name, _]| *name == symbol).unwrap_or_else(|| panic!("{rows:?}"));
             let (mean, error) = value.split_once(" ± ").unwrap();
             let [change, se] = ["change", "change_se"].map(|of| point[of].as_f64().unwrap());
             assert!(says(mean, change) && says(error, se), "{symbol}: {value}, but {change} ± {se}");
@@ -198,13 +207,16 @@ fn a_page_is_read_in_the_dark_on_a_phone_without_script_and_without_eyes() {
     // A text alternative for every chart, a caption for every table, a name for every button.
     let tree = browser.command("Accessibility.getFullAXTree", &json!({}));
     let nodes = |roles: &[&str]| -> Vec<&Value> {
-        let of = |node: &&Value| roles.iter().any(|role| node["role"]["value"] == *role) && node["ignored"] != true;
+        let of = |node: &&Value| {
+            roles.iter().any(|role| node["role"]["value"] == *role) && node["ignored"] != true
+        };
         tree["nodes"].as_array().unwrap().iter().filter(of).collect()
     };
     let charts = nodes(&["image", "img", "graphics-document"]);
     assert_eq!(browser.value("document.querySelectorAll('svg.chart').length"), charts.len());
     for chart in charts {
-        let [name, words] = ["name", "description"].map(|what| chart[what]["value"].as_str().unwrap_or_default());
+        let [name, words] =
+            ["name", "description"].map(|what| chart[what]["value"].as_str().unwrap_or_default());
         assert!(!name.is_empty() && words.contains(" from ") && words.contains(" to "), "{chart}");
     }
     let buttons = nodes(&["button", "togglebutton"]);
@@ -270,7 +282,8 @@ fn what_comes_from_data_is_text_and_nothing_else() {
     let mut fixture = Fixture::new();
     fixture.attack(ATTACK);
     let folder = Place::new(&fixture);
-    let member = |name: &str| Member { arm: name.into(), seed: 1, summary: report::summarise(&fixture.run()) };
+    let member =
+        |name: &str| Member { arm: name.into(), seed: 1, summary: report::summarise(&fixture.run()) };
     let compared = folder.0.path().join("comparison.html");
     let members = [member(ATTACK), member("b")];
     report::write_comparison(&compared, &report::compare(ATTACK, &members)).unwrap();
@@ -289,7 +302,8 @@ fn what_comes_from_data_is_text_and_nothing_else() {
         let key = format!("{key}{attack}");
         let [[own, 0], [others, 0]] = seen(&browser, &key) else { panic!("a line is hidden at first") };
         assert!(own > 0);
-        let find = format!("[...document.querySelectorAll('.show')].find(b => b.dataset.key === {})", json!(key));
+        let find =
+            format!("[...document.querySelectorAll('.show')].find(b => b.dataset.key === {})", json!(key));
         browser.value(&format!("{find}.click()"));
         assert_eq!(seen(&browser, &key), [[0, own], [others, 0]]);
         browser.value(&format!("{find}.click()"));
