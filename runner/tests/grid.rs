@@ -114,6 +114,14 @@ fn a_grid_runs_what_is_missing_and_compares() {
 
     // Runs side by side without a grid.
     let runs = ["grid/plain/seed-1", "grid/fast/seed-1"];
-    let text = succeeds(&["report", runs[0], runs[1], "--html", "two.html"], at);
-    assert!(text.contains(runs[1]) && at.join("two.html").exists() && at.join("two.json").exists());
+    let text = succeeds(&["report", runs[0], runs[1], "--html", "two.html", "--figures", "two"], at);
+    assert!(text.contains(runs[1]));
+    for file in ["two.html", "two.json", "two.csv", "two/curves.csv", "two/captions.txt"] {
+        assert!(at.join(file).exists(), "{file}");
+    }
+    // Each of them alone.
+    succeeds(&["report", runs[0], "--figures", "one"], at);
+    let figures =
+        fs::read_dir(at.join("one")).unwrap().filter_map(|f| f.unwrap().file_name().into_string().ok());
+    assert!(figures.filter(|name| name.ends_with(".svg")).count() > 10);
 }

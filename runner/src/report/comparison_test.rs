@@ -3,7 +3,7 @@
 use super::comparison::{Comparison, Member, Reading, Row, compare};
 use super::comparison_forms::{comparison_html, comparison_json, comparison_text};
 use super::fixture::{Field, Fixture, Shape};
-use super::summarise;
+use super::{comparison_csv, summarise};
 
 /// A run whose log π(y⁺) goes its own way in DPO, `level` nats above the fixture's.
 fn member(arm: &str, seed: u64, shape: Shape, level: f64) -> Member {
@@ -100,6 +100,11 @@ fn names_are_escaped_in_the_page_and_all_forms_hold_the_numbers() {
     assert!(page.contains("class=\"cell num down s20\""), "{page}");
     assert!(page.contains("s13\" title=\"&lt;b&gt;: −4.25"), "{page}");
     assert!(comparison_text(&c).contains("+5.75"));
+    let rows = comparison_csv(&c);
+    let ends: Vec<&str> =
+        rows.lines().filter(|row| row.contains(",y⁺,chosen,") && row.contains(",dpo,,400,400,")).collect();
+    let means: Vec<f64> = ends.iter().map(|row| row.split(',').nth(9).unwrap().parse().unwrap()).collect();
+    assert!((means[0] + 10.0).abs() < 1e-9 && (means[1] + 4.25).abs() < 1e-9 && means.len() == 2, "{ends:?}");
     let json: serde_json::Value = serde_json::from_str(&comparison_json(&c).unwrap()).unwrap();
     assert_eq!(json["arms"][1]["name"], "<b>");
 }

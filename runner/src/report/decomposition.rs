@@ -9,7 +9,7 @@ use minijinja::{Value, context};
 
 const PAGE: &str = include_str!("decomposition.html");
 
-/// The page: no network, no script. Everything that comes from data is escaped.
+/// The page: no network. Everything that comes from data is escaped.
 ///
 /// # Errors
 /// The template library refuses.

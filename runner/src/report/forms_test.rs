@@ -1,7 +1,10 @@
 //! The forms of a report, and runs that are not whole.
 
 use super::fixture::{ATTACK, BATCH, Fixture, STEPS};
-use super::{Verdict, html, json, load, markdown, summarise, terminal};
+use super::{
+    CAPTIONS, CURVE_COLUMNS, CURVES, TRAINING_POINTS, Verdict, figure_files, html, json, load, markdown,
+    summarise, terminal,
+};
 use crate::record::{self, Action, AlarmRow, AnswerRow, JsonlWriter, Number, Peak, Rule};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -48,6 +51,57 @@ fn the_page_is_self_contained_and_holds_every_section() {
     assert_eq!(page.matches("<svg class=\"chart\"").count(), page.matches("role=\"img\"").count());
     assert_eq!((page.matches("<script").count(), page.matches("<style").count()), (1, 1));
     assert!(page.contains("mean over the batch; β = 0.1"), "the loss's reduction is missing");
+}
+
+#[test]
+fn a_full_study_with_many_probes_stays_small() {
+    let mut fixture = Fixture::new();
+    // The number of prompts and of steps does not matter: means are shown, and training is thinned.
+    (fixture.prompts, fixture.points) = (6, 101);
+    let mut summary = summarise(&fixture.run());
+    let steps: Vec<usize> = (1..=TRAINING_POINTS).collect();
+    for curve in summary.stages.iter_mut().flat_map(|stage| &mut stage.training) {
+        curve.points = steps.iter().map(|&step| (step * BATCH, -1.234_567 * step as f64)).collect();
+        curve.steps = steps.clone();
+    }
+    let page = html(&summary).unwrap();
+    assert!((500_000..2_500_000).contains(&page.len()), "{} bytes", page.len());
+}
+
+#[test]
+fn figures_are_files_and_every_curve_is_in_the_table() {
+    let summary = summarise(&Fixture::new().run());
+    let files = figure_files(&summary).unwrap();
+    let charts = html(&summary).unwrap().matches("<svg class=\"chart\"").count();
+    assert_eq!(files.iter().filter(|(name, _)| name.ends_with(".svg")).count(), charts);
+    let text = |wanted: &str| &files.iter().find(|(name, _)| name == wanted).unwrap().1;
+    assert!(text("change-dpo.svg").contains("<title>Stage dpo</title>"));
+    assert!(text(CAPTIONS).contains("  levels-chosen.svg: chosen\n"));
+    let mut rows = text(CURVES).lines();
+    assert_eq!(rows.next(), Some(CURVE_COLUMNS.join(",").as_str()));
+    // +50 with SE 10·√(24/23/24), as in the tables.
+    let end = rows.clone().find(|row| row.starts_with("change,change-sft,y⁺,chosen,,sft,100,400,400,"));
+    let fields: Vec<&str> = end.unwrap().split(',').collect();
+    let [mean, se] = [fields[9], fields[10]].map(|field| field.parse::<f64>().unwrap());
+    assert!((mean - 50.0).abs() < 1e-9 && (se - 10.0 / 23f64.sqrt()).abs() < 1e-9, "{fields:?}");
+    assert_eq!((fields.len(), fields[12]), (CURVE_COLUMNS.len(), "24"));
+    // Over the run DPO begins where SFT ended; a band is two standard errors of the change.
+    let level = rows.clone().find(|row| row.starts_with("levels,levels-chosen,y⁺,chosen,,dpo,10,40,440,"));
+    assert!(level.is_some());
+    let band: f64 = rows
+        .clone()
+        .find(|row| row.starts_with("levels,levels-chosen,y⁺,chosen,,sft,100,"))
+        .unwrap()
+        .split(',')
+        .nth(11)
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((band - 2.0 * se).abs() < 1e-9, "{band}");
+    for curve in summary.stages.iter().flat_map(|stage| &stage.training) {
+        assert!(curve.points.len() == curve.steps.len() && curve.steps.last() == Some(&STEPS));
+    }
+    assert!(rows.any(|row| row.starts_with("training,training-dpo-loss,loss,,,dpo,100,400,400,")));
 }
 
 #[test]
@@ -213,6 +267,7 @@ fn a_run_without_probes_still_reports_and_says_so() {
         assert!(form.contains("no probes.jsonl") || form.contains("no probes\\.jsonl"), "{form}");
     }
     assert!(page.contains("<section id=\"training\">") && !page.contains("<section id=\"margin\">"));
+    assert!(!page.contains("<div class=\"legends\""), "buttons for no kind");
     let summary = summarise(&load(folder.path()).unwrap());
     assert!(summary.findings.iter().all(|f| f.verdict == Verdict::NotMeasured));
 }

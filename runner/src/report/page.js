@@ -107,6 +107,8 @@
     for (const { cursor } of panels) cursor.setAttribute("visibility", "hidden");
   };
 
+  document.addEventListener("pointerdown", (event) => event.target.closest(".panel") || hide());
+
   for (const shown of panels.filter((p) => p.moments.length)) {
     const { panel, svg, moments } = shown;
     const point = (event) => {
@@ -122,7 +124,8 @@
     };
     panel.addEventListener("pointermove", point);
     panel.addEventListener("pointerdown", point);
-    panel.addEventListener("pointerleave", hide);
+    // A finger that is lifted leaves the values where they are, to be read.
+    panel.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hide());
     panel.addEventListener("focus", () => panel.matches(":focus-visible") && show(shown, moments.length - 1));
     panel.addEventListener("blur", hide);
     panel.addEventListener("keydown", (event) => {

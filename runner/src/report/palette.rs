@@ -14,7 +14,8 @@ const fn colour(name: &'static str, light: &'static str, dark: &'static str) -> 
     Colour { name, light, dark }
 }
 
-const PALETTE: [Colour; 16] = [
+/// The colours; `--tone` is the largest share of one behind text, as on maps of numbers.
+const PALETTE: [Colour; 17] = [
     colour("--paper", "#ffffff", "#15171b"),
     colour("--ink", "#1b1d21", "#e4e6ea"),
     colour("--soft", "#5b616b", "#a2a8b2"),
@@ -31,6 +32,7 @@ const PALETTE: [Colour; 16] = [
     colour("--seen", "#00704e", "#4fcb9f"),
     colour("--unseen", "#ad4300", "#f59358"),
     colour("--unmeasured", "#5b616b", "#a2a8b2"),
+    colour("--tone", "0.6", "0.42"),
 ];
 
 /// The variables as CSS: light, and dark on a screen that asks for it.
@@ -123,10 +125,28 @@ mod tests {
     #[test]
     fn text_in_every_colour_can_be_read_on_the_paper() {
         let paper = find("--paper");
-        let behind = ["--paper", "--line", "--grid", "--tint"];
+        let behind = ["--paper", "--line", "--grid", "--tint", "--tone"];
         for c in PALETTE.iter().filter(|c| !behind.contains(&c.name)) {
             for (text, paper) in [(c.light, paper.light), (c.dark, paper.dark)] {
                 assert!(contrast(text, paper) >= 4.5, "{}: {text} on {paper}", c.name);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_on_a_map_can_be_read() {
+        for shade in [|c: &Colour| c.light, |c: &Colour| c.dark] {
+            let [paper, ink, tone] = ["--paper", "--ink", "--tone"].map(|name| shade(find(name)));
+            for name in ["--preferred", "--dispreferred"] {
+                let tone: f64 = tone.parse().unwrap();
+                let channel = |hex: &str, i: usize| {
+                    f64::from(u8::from_str_radix(&hex[1 + 2 * i..3 + 2 * i], 16).unwrap())
+                };
+                let mixed = |i| {
+                    (tone * channel(shade(find(name)), i) + (1.0 - tone) * channel(paper, i)).round() as u8
+                };
+                let behind = format!("#{:02x}{:02x}{:02x}", mixed(0), mixed(1), mixed(2));
+                assert!(contrast(ink, &behind) >= 4.5, "{ink} on {behind}: {}", contrast(ink, &behind));
             }
         }
     }

@@ -114,9 +114,14 @@ pub fn rich_html(text: &str) -> String {
     set_subscripts(HtmlEscape(text).to_string(), "<sub>", "</sub>")
 }
 
-/// Text of an SVG, escaped already, with subscripts set as such; what follows one stays below the line.
-pub fn set_subscripts_svg(escaped: &str) -> String {
-    set_subscripts(escaped.to_owned(), "<tspan dy=\"0.3em\" font-size=\"75%\">", "</tspan>")
+/// A text element of an SVG, escaped already, with subscripts set as such; what follows one stays below the line.
+pub fn set_subscripts_svg(element: &str) -> String {
+    let size =
+        element.split_once("font-size=\"").and_then(|(_, rest)| rest.split_once('"')?.0.parse::<f64>().ok());
+    // In numbers of their own: not every program knows shares of the size around.
+    let size = size.unwrap_or(24.0);
+    let open = format!("<tspan dy=\"{}\" font-size=\"{}\">", number(0.22 * size, 1), number(0.75 * size, 1));
+    set_subscripts(element.to_owned(), &open, "</tspan>")
 }
 
 /// Wall time, such as `1 h 02 min`, `1 min 14 s` or `8.4 s`.

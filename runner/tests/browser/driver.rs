@@ -37,7 +37,7 @@ impl Browser {
             // Not through the macros: the harness would keep the line of a test that passes to itself.
             let line =
                 "skipped: a browser and its driver are not on the PATH (Debian: chromium, chromium-driver)";
-            writeln!(std::io::stderr(), "{line}").unwrap();
+            std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
             return None;
         };
         let mut command = Command::new(driver);
@@ -108,7 +108,16 @@ impl Browser {
 
     /// Moves the mouse to a place in the window.
     pub fn point(&self, [x, y]: [f64; 2]) {
-        self.mouse(&[json!({"type": "pointerMove", "duration": 0, "x": x.round(), "y": y.round()})]);
+        self.pointer(
+            "mouse",
+            &[json!({"type": "pointerMove", "duration": 0, "x": x.round(), "y": y.round()})],
+        );
+    }
+
+    /// Touches a place in the window with a finger, and lifts it.
+    pub fn tap(&self, [x, y]: [f64; 2]) {
+        let to = json!({"type": "pointerMove", "duration": 0, "x": x.round(), "y": y.round()});
+        self.pointer("touch", &[to, json!({"type": "pointerDown"}), json!({"type": "pointerUp"})]);
     }
 
     /// Clicks on the middle of the first element that a selector finds.
@@ -119,12 +128,14 @@ impl Browser {
                const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }})()"
         );
         self.point(place(&self.value(&find)));
-        self.mouse(&[json!({"type": "pointerDown", "button": 0}), json!({"type": "pointerUp", "button": 0})]);
+        let click = ["pointerDown", "pointerUp"].map(|kind| json!({"type": kind, "button": 0}));
+        self.pointer("mouse", &click);
     }
 
-    fn mouse(&self, actions: &[Value]) {
-        let mouse = json!({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions});
-        self.post("/actions", &json!({"actions": [mouse]}));
+    fn pointer(&self, kind: &str, actions: &[Value]) {
+        let pointer =
+            json!({"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": actions});
+        self.post("/actions", &json!({"actions": [pointer]}));
     }
 
     /// Presses a key and lets it go.

@@ -227,6 +227,10 @@ fn a_page_is_read_in_the_dark_on_a_phone_without_script_and_without_eyes() {
     let phone = json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});
     browser.command("Emulation.setDeviceMetricsOverride", &phone);
     assert_eq!(browser.value("[innerWidth, document.documentElement.scrollWidth]"), json!([390, 390]));
+    // What a finger pointed at stays, until it points elsewhere.
+    browser.tap(moment(&browser, "#change .panel", "sft, step 40, 160 examples"));
+    assert_eq!(readout(&browser).0, "sft, step 40, 160 examples");
+    assert_eq!(browser.value("document.documentElement.scrollWidth"), 390);
     browser.command("Emulation.clearDeviceMetricsOverride", &json!({}));
 
     // What was not written by the page does not run in it.
