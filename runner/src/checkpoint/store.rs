@@ -44,18 +44,19 @@ pub fn save(run: &Path, state: &State, tensors: Vec<(String, Tensor)>) -> Result
 /// A missing, cut or changed file, or a checkpoint of another version.
 pub fn load(folder: &Path, device: &Device) -> Result<Checkpoint> {
     let read = || -> Result<Checkpoint> {
-        let expected = fs::read_to_string(folder.join(SUMS)).context(SUMS)?;
+        let expected = files::read_text(&folder.join(SUMS)).context(SUMS)?;
         ensure!(
             sums(folder)? == expected,
             "its files are not those whose checksums {SUMS} has: it was cut or damaged"
         );
-        let text = fs::read_to_string(folder.join(STATE))?;
+        let text = files::read_text(&folder.join(STATE))?;
         let version = serde_json::from_str::<serde_json::Value>(&text)?["version"].clone();
         ensure!(
             version == VERSION,
             "it has version {version}, this program reads {VERSION}: continue the run with the ldyn that began it"
         );
-        let state = serde_json::from_str(&text).context(STATE)?;
+        let state: State = serde_json::from_str(&text).context(STATE)?;
+        state.check().context(STATE)?;
         let tensors = safetensors::load(folder.join(TENSORS), device)?.into_iter().collect();
         Ok(Checkpoint { state, tensors })
     };
