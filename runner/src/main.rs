@@ -22,7 +22,9 @@ fn shown(message: &str) -> String {
     const ENDS: usize = 4000;
     let ends = message.char_indices().nth(ENDS).zip(message.char_indices().nth_back(ENDS));
     match ends {
-        Some(((head, _), (tail, _))) if head < tail => format!("{} […] {}", &message[..head], &message[tail..]),
+        Some(((head, _), (tail, _))) if head < tail => {
+            format!("{} […] {}", &message[..head], &message[tail..])
+        }
         _ => message.to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Work that one rendering may do (instructions, and 64 bytes of output each).
-const FUEL: u64 = 5_000_000;
+const FUEL: u64 = 1_000_000;
 const NAME: &str = "chat_template";
 
 /// The Jinja chat template of a model folder, rendered as transformers does:

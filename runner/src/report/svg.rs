@@ -60,9 +60,17 @@ pub struct Sample {
     pub band: f64,
 }
 
+/// Beyond this a number is no more drawn than an infinite one.
+const LARGEST: f64 = 1e30;
+
+/// Least length of an axis relative to its numbers. plotters lays a grid step by step, and comes to no end where a step is
+/// lost in rounding.
+const LEAST_SPAN: f64 = 1e-9;
+
 impl Sample {
     fn is_finite(&self) -> bool {
-        self.x.is_finite() && self.y.is_finite() && self.band.is_finite()
+        // Written so that NaN fails.
+        [self.x, self.y, self.band].iter().all(|v| v.abs() <= LARGEST)
     }
 }
 
@@ -186,9 +194,9 @@ fn paint_labels<'a>(root: &Root<'a>, area: &Area<'a>, chart: &Chart) -> Painted 
 
 /// Ranges that hold every sample and band with some air, never empty.
 fn ranges(chart: &Chart) -> ((f64, f64), (f64, f64)) {
-    let samples = || chart.lines.iter().flat_map(|l| l.pieces.iter().flatten());
+    let samples = || chart.lines.iter().flat_map(|l| l.pieces.iter().flatten()).filter(|s| s.is_finite());
     let over = |values: &mut dyn Iterator<Item = f64>| {
-        values.filter(|v| v.is_finite()).fold(None, |range: Option<(f64, f64)>, v| {
+        values.filter(|v| v.abs() <= 2.0 * LARGEST).fold(None, |range: Option<(f64, f64)>, v| {
             Some(range.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
         })
     };
@@ -196,8 +204,10 @@ fn ranges(chart: &Chart) -> ((f64, f64), (f64, f64)) {
     let mut ys = samples().flat_map(|s| [s.y - s.band, s.y + s.band]).chain(chart.zero.then_some(0.0));
     let (y0, y1) = over(&mut ys).unwrap_or((0.0, 1.0));
     // A flat line still needs a height, and one that its size does not swallow.
-    let air = if y1 > y0 { 0.05 * (y1 - y0) } else { 0.1 * y0.abs().max(0.1) };
-    ((x0, if x1 > x0 { x1 } else { x0 + 1.0 }), (y0 - air, y1 + air))
+    let least = |low: f64, high: f64| LEAST_SPAN * low.abs().max(high.abs());
+    let air = if y1 - y0 > least(y0, y1) { 0.05 * (y1 - y0) } else { 0.1 * y0.abs().max(0.1) };
+    let x1 = if x1 - x0 > least(x0, x1) { x1 } else { x0 + (2.0 * least(x0, x1)).max(1.0) };
+    ((x0, x1), (y0 - air, y1 + air))
 }
 
 /// The label of a line: where the line ends and at what height the label stands.
@@ -302,6 +312,10 @@ mod tests {
             vec![sample(0.0, -5.0), sample(10.0, -5.0)],
             vec![sample(0.0, f64::NAN), sample(1.0, f64::INFINITY), sample(2.0, 1.0)],
             vec![sample(0.0, -1e9), sample(1.0, 1e-9)],
+            // A grid between these would never come to its end.
+            vec![sample(0.0, -1.7e308), sample(1.0, 1.7e308), sample(2.0, 1.0)],
+            vec![sample(0.0, 1e16), sample(1.0, 1e16 + 2.0)],
+            vec![sample(1.8e19, 0.0), sample(1.8e19 + 4096.0, 1.0)],
         ];
         for case in cases {
             let svg = draw(&chart(vec![case.clone()])).unwrap();

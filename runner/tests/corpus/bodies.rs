@@ -300,7 +300,7 @@ pub fn template(bytes: &[u8]) {
     for open in [true, false] {
         if let Ok(text) = template.render(&messages, open) {
             // 64 bytes for each unit of the work that a rendering may do.
-            assert!(text.len() <= 64 * 5_000_000);
+            assert!(text.len() <= 64 * 1_000_000);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Mutations of the corpus of a target.
+/// Mutations of the corpus of a target; `LDYN_MUTATIONS=20000` is a longer hunt.
 const MUTATIONS: usize = 250;
 
 /// Longest accepted time for one input. All of them take milliseconds; the rest is for a machine that is busy.
@@ -48,34 +48,50 @@ fn check(target: &str, body: fn(&[u8]), what: &str, input: &[u8], most: u64) -> 
     Err(format!("target `{target}`, {what}: {fault}; the input is in {}", kept.display()))
 }
 
-/// Every target has a corpus and a fuzz target, and the other way round.
+/// The corpus of a target and its mutations; the first fault ends it.
+fn replay(target: &str) {
+    let (_, body) = BODIES.iter().find(|(name, _)| *name == target).expect("a target of the list");
+    let most = ldyn::memory::peak().unwrap_or(0) + MEMORY;
+    let mutations = std::env::var("LDYN_MUTATIONS").map_or(MUTATIONS, |n| n.parse().expect("a number"));
+    let files = corpus(target);
+    let inputs: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    let named = files.iter().map(|(path, bytes)| (path.display().to_string(), bytes.clone()));
+    let made = (0..mutations).map(|i| (format!("mutation {i}"), mutated(&inputs, target, i)));
+    for (what, input) in named.chain(made) {
+        if let Err(fault) = check(target, *body, &what, &input, most) {
+            panic!("{fault}");
+        }
+    }
+}
+
+macro_rules! replayed {
+    ($($target:ident)*) => {
+        /// The targets that have a test here.
+        const REPLAYED: &[&str] = &[$(stringify!($target)),*];
+        $(#[test]
+        fn $target() {
+            replay(stringify!($target));
+        })*
+    };
+}
+
+replayed! {
+    checkpoint config curves data gzip hh idx model_config parquet probe_set replies run_folder template tokenizer weights
+}
+
+/// Every body has a corpus, a fuzz target and a test, and the other way round.
 #[test]
 fn every_body_has_a_target_and_a_corpus() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let bodies: Vec<&str> = BODIES.iter().map(|(name, _)| *name).collect();
     for folder in ["corpus", "fuzz_targets"] {
         let entries = fs::read_dir(fuzz.join(folder)).unwrap().map(|entry| entry.unwrap().path());
         let mut names: Vec<String> =
             entries.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
         names.sort();
-        assert_eq!(names, BODIES.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "{folder}");
+        assert_eq!(names, bodies, "{folder}");
     }
-}
-
-#[test]
-fn no_input_panics_or_takes_much_time_or_memory() {
-    let most = ldyn::memory::peak().unwrap_or(0) + MEMORY;
-    let mut faults = Vec::new();
-    for &(target, body) in BODIES {
-        let files = corpus(target);
-        let named = files.iter().map(|(path, bytes)| (path.display().to_string(), bytes.clone()));
-        let inputs: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-        let made = (0..MUTATIONS).map(|i| (format!("mutation {i}"), mutated(&inputs, target, i)));
-        // One fault a target is enough to read.
-        let found =
-            named.chain(made).find_map(|(what, input)| check(target, body, &what, &input, most).err());
-        faults.extend(found);
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert_eq!(REPLAYED, bodies);
 }
 
 /// The check itself notices a body that panics, dawdles or takes memory.
