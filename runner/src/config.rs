@@ -21,12 +21,16 @@ pub use template::template;
 pub use tracking::Tracking;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
+use crate::files;
 use crate::hub::{self, Role};
 use crate::model::Checkpoint;
 use crate::record::{Compat, Fault};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+/// Most parts of a key.
+const MAX_DEPTH: usize = 8;
 
 /// Name of the folder of cached reference log-probabilities.
 const CACHE: &str = "ldyn-cache";
@@ -229,7 +233,7 @@ fn default_dtype() -> String {
 /// A missing or broken file, an override without `=`, an unknown key, a value
 /// out of its range; each says which.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Study> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text, overrides).with_context(|| format!("in {}", path.display()))
 }
 
@@ -278,6 +282,9 @@ fn set(tree: &mut toml::Value, assignment: &str) -> Result<()> {
         Err(_) => toml::Value::String(value.to_owned()),
     };
     let parts: Vec<&str> = key.split('.').collect();
+    if parts.len() > MAX_DEPTH {
+        bail!("a key of {} parts, but none lies deeper than {MAX_DEPTH}", parts.len())
+    }
     let (last, path) = parts.split_last().expect("split yields at least one part");
     let mut node = tree;
     for part in path {

@@ -1,4 +1,5 @@
-//! Files and folders that are written whole or not at all, and the lock on a folder.
+//! Files and folders that are written whole or not at all, the lock on a folder, and small files read in bounded
+//! memory.
 //!
 //! A kill, a full disk or a power cut leaves what was there before, or the new content, and never half of
 //! it: content goes to a temporary name beside the target, reaches the disk, and is renamed.
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// File that carries a folder's lock. It stays when the lock is given back: only a process that lives
@@ -16,6 +17,70 @@ pub const LOCK: &str = ".lock";
 
 /// How the temporary names end; they start with a dot.
 const PARTIAL: &str = ".partial";
+
+/// Longest accepted file of those that are read whole, in bytes: configurations, templates, tokenizers, manifests. Weights
+/// and data are none of them.
+pub const MAX_SMALL: u64 = 128 << 20;
+
+/// A file of at most [`MAX_SMALL`] bytes.
+///
+/// # Errors
+/// A file that cannot be read, or a longer one, of which no more is held.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, MAX_SMALL)
+}
+
+fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let what = format!("it is longer than {most} bytes: is it the file that was meant?");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, what));
+    }
+    Ok(bytes)
+}
+
+/// [`read`], as text.
+///
+/// # Errors
+/// As [`read`]; bytes that are no UTF-8, with their line and column.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("notes.txt");
+/// std::fs::write(&path, b"one\ntw\xff")?;
+/// let message = ldyn::files::read_text(&path).unwrap_err().to_string();
+/// assert_eq!(message, "line 2, column 3: invalid UTF-8: save the file as UTF-8");
+/// # anyhow::Ok(())
+/// ```
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| {
+        let (line, column) = place(error.as_bytes(), error.utf8_error().valid_up_to());
+        let what = format!("line {line}, column {column}: invalid UTF-8: save the file as UTF-8");
+        io::Error::new(ErrorKind::InvalidData, what)
+    })
+}
+
+/// Line and column, from 1 and in characters, of the byte at `at`; what is before it is UTF-8.
+pub fn place(bytes: &[u8], at: usize) -> (usize, usize) {
+    let before = &bytes[..at];
+    let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+    (line, 1 + String::from_utf8_lossy(&before[start..]).chars().count())
+}
+
+/// Whether `name` is that of a file or folder in the folder that it is joined to, and leads nowhere else.
+///
+/// ```
+/// use ldyn::files::is_plain_name;
+/// assert!(is_plain_name("model-1.safetensors"));
+/// for name in ["", "..", "../a", "/a", "a/b", "a\\b", "a\0"] {
+///     assert!(!is_plain_name(name), "{name:?}");
+/// }
+/// ```
+pub fn is_plain_name(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|plain| plain == name) && !name.contains(['\\', '\0'])
+}
 
 /// Writes `bytes` to `path`, in place of what was there.
 ///
@@ -201,6 +266,17 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
+        assert!(read_at_most(&path, 4).unwrap_err().to_string().contains("longer than 4 bytes"));
+        #[cfg(unix)]
+        assert!(read(Path::new("/dev/zero")).is_err());
+    }
 
     #[test]
     fn a_failed_write_leaves_the_old_content_and_no_litter() {

@@ -11,9 +11,21 @@ fn main() -> ExitCode {
     match ldyn::cli::run(ldyn::cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", shown(&format!("{error:#}")));
             ExitCode::from(ldyn::cli::status(&error))
         }
+    }
+}
+
+/// A message without its middle, where it repeats so much of a file that nobody would read it.
+fn shown(message: &str) -> String {
+    const ENDS: usize = 4000;
+    let ends = message.char_indices().nth(ENDS).zip(message.char_indices().nth_back(ENDS));
+    match ends {
+        Some(((head, _), (tail, _))) if head < tail => {
+            format!("{} […] {}", &message[..head], &message[tail..])
+        }
+        _ => message.to_owned(),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::model::Model;
 use crate::monitor;
 use crate::record::{Lengths, Manifest};
 use crate::train::{Course, Optimizer, Standing};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -139,6 +139,14 @@ impl Checkpoint {
 }
 
 impl State {
+    /// Refuses what no run writes, and what [`State::name`] could not be made of.
+    pub(super) fn check(&self) -> Result<()> {
+        let stages = self.identity.study.stages.len();
+        ensure!(self.stage < stages, "`stage` is {}, but its study has {stages} stages", self.stage);
+        ensure!(!self.manifest.stages.is_empty(), "its manifest has no stage that was begun");
+        self.manifest.check_names()
+    }
+
     /// Index of the first stage that is not over.
     pub fn first_open_stage(&self) -> usize {
         self.stage + usize::from(self.position.is_none())

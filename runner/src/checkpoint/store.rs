@@ -46,8 +46,7 @@ pub fn save(run: &Path, state: &State, tensors: Vec<(String, Tensor)>) -> Result
 /// A missing, cut or changed file, a checkpoint of another version, or one with a number that is NaN or infinite.
 pub fn load(folder: &Path, device: &Device) -> Result<Checkpoint> {
     let read = || -> Result<Checkpoint> {
-        let expected = fs::read(folder.join(SUMS)).context(SUMS)?;
-        let expected = String::from_utf8_lossy(&expected);
+        let expected = files::read_text(&folder.join(SUMS)).context(SUMS)?;
         let found = sums(folder)?;
         let changed = |(line, _): &(&str, &str)| expected.lines().all(|other| other != *line);
         let changed = found.lines().zip([STATE, TENSORS]).find(changed);
@@ -56,13 +55,14 @@ pub fn load(folder: &Path, device: &Device) -> Result<Checkpoint> {
             "{} is not as {SUMS} has it: it was cut or damaged",
             changed.map_or("the list of files", |(_, name)| name)
         );
-        let text = fs::read_to_string(folder.join(STATE))?;
+        let text = files::read_text(&folder.join(STATE))?;
         let version = serde_json::from_str::<serde_json::Value>(&text)?["version"].clone();
         ensure!(
             version == VERSION,
             "it has version {version}, this program reads {VERSION}: continue the run with the ldyn that began it"
         );
-        let state = serde_json::from_str(&text).context(STATE)?;
+        let state: State = serde_json::from_str(&text).context(STATE)?;
+        state.check().context(STATE)?;
         let tensors: BTreeMap<_, _> = safetensors::load(folder.join(TENSORS), device)?.into_iter().collect();
         for (name, tensor) in &tensors {
             let census = Census::of(tensor)?;

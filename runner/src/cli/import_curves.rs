@@ -1,3 +1,4 @@
+use crate::files;
 use crate::progress::Progress;
 use crate::report::{self, Member, Published};
 use anyhow::{Context, Result, ensure};
@@ -31,8 +32,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     ensure!(args.every_examples > 0, "--every-examples 0: expected a positive number");
     let name = args.file.file_stem().map_or_else(|| "published".into(), |n| n.to_string_lossy().into_owned());
-    let text = std::fs::read_to_string(&args.file)
-        .with_context(|| format!("cannot read {}", args.file.display()))?;
+    let text =
+        files::read_text(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let settings = Published {
         stage: args.stage.clone(),
         every_examples: args.every_examples,

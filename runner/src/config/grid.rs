@@ -1,6 +1,7 @@
 //! A grid: the arms of an experiment, each a study with overrides, times seeds.
 
 use super::Study;
+use crate::files;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ pub struct Cell {
 /// # Errors
 /// A missing or broken file, an unknown key, no arm or seed, names that are not those of folders or occur twice.
 pub fn load_grid(path: &Path, overrides: &[String]) -> Result<Grid> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut grid: Grid = toml::from_str(&text)
         .map_err(|e| anyhow::anyhow!("{e}"))
         .with_context(|| format!("in {}", path.display()))?;

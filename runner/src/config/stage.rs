@@ -287,6 +287,9 @@ pub enum Warmup {
     Transformers,
 }
 
+/// Most passes over the data; more are typing errors.
+const MAX_EPOCHS: f64 = 10_000.0;
+
 /// TRL's default of `f_alpha_divergence_coef`.
 const DEFAULT_ALPHA_COEFFICIENT: f64 = 0.5;
 
@@ -606,6 +609,17 @@ impl Stage {
             if value == 0 {
                 bail!("{key} = 0: give at least 1")
             }
+        }
+        if self.batch_size.checked_mul(self.gradient_accumulation_steps).is_none() {
+            bail!(
+                "batch_size = {} times gradient_accumulation_steps = {} is beyond any number of examples: lower them",
+                self.batch_size,
+                self.gradient_accumulation_steps
+            )
+        }
+        // The order of all examples of a stage is made before it begins.
+        if self.epochs > MAX_EPOCHS {
+            bail!("epochs = {}: expected at most {MAX_EPOCHS}", self.epochs)
         }
         for (key, value) in [("epochs", self.epochs), ("learning_rate", self.learning_rate)] {
             if !(value.is_finite() && value > 0.0) {

@@ -1,5 +1,6 @@
 //! The small JSON files beside a tokenizer: `tokenizer_config.json` and its relatives.
 
+use crate::files;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::path::Path;
@@ -10,7 +11,7 @@ pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// A JSON file of the folder, or `None` where the folder has none.
 pub(super) fn json(folder: &Path, name: &str) -> Result<Option<Value>> {
     let path = folder.join(name);
-    let bytes = match std::fs::read(&path) {
+    let bytes = match files::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),

@@ -1,5 +1,6 @@
 //! Lines of a text file, plain or gzip-compressed, in bounded memory.
 
+use crate::files;
 use anyhow::{Context, Result, bail};
 use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
@@ -141,9 +142,11 @@ pub(super) fn document(path: &Path) -> Result<String> {
         );
     }
     String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        let line = 1 + e.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count();
-        anyhow::anyhow!("{}, line {line}: invalid UTF-8: save the file as UTF-8", path.display())
+        let (line, column) = files::place(e.as_bytes(), e.utf8_error().valid_up_to());
+        anyhow::anyhow!(
+            "{}, line {line}, column {column}: invalid UTF-8: save the file as UTF-8",
+            path.display()
+        )
     })
 }
 
@@ -223,6 +226,6 @@ mod tests {
         let (folder, path) = file("a.txt", b"one\ntwo\xff");
         assert!(format!("{:#}", open(&folder.path().join("no.jsonl")).unwrap_err()).contains("no.jsonl"));
         assert!(format!("{:#}", open(folder.path()).unwrap_err()).contains("is a folder"));
-        assert!(format!("{:#}", document(&path).unwrap_err()).contains("line 2: invalid UTF-8"));
+        assert!(format!("{:#}", document(&path).unwrap_err()).contains("line 2, column 4: invalid UTF-8"));
     }
 }

@@ -8,6 +8,7 @@ mod answers;
 mod conversation;
 mod folder;
 mod formats;
+mod guard;
 mod lines;
 mod pack;
 mod parquet;

@@ -1,20 +1,23 @@
 //! Rows of a Parquet file as JSON objects, so that one reader serves both.
 
+use super::guard;
 use super::lines::{Numbered, open};
 use anyhow::{Context, Result};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
+use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use serde_json::{Map, Value};
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 /// The rows of a Parquet file with their numbers from 0. Text, numbers, lists
 /// and structs are kept; dates, decimals and binary columns read as null.
 pub(super) struct ParquetRows {
     path: PathBuf,
-    rows: parquet::record::reader::RowIter<'static>,
+    rows: RowIter<'static>,
     number: usize,
     failed: bool,
 }
@@ -22,10 +25,11 @@ pub(super) struct ParquetRows {
 impl ParquetRows {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = open(path)?;
+        let len = file.metadata().with_context(|| path.display().to_string())?.len();
         let rows = guarded(|| {
-            let reader = SerializedFileReader::new(file)?;
+            let reader = SerializedFileReader::new(Bounded { file, len })?;
             reader.metadata(); // the footer is parsed by now
-            Ok(reader.into_iter())
+            Ok(RowIter::from_file_into(Box::new(reader)))
         })
         .with_context(|| format!("{} is not a readable Parquet file", path.display()))?;
         Ok(Self { path: path.to_owned(), rows, number: 0, failed: false })
@@ -55,33 +59,45 @@ impl Iterator for ParquetRows {
     }
 }
 
-thread_local! {
-    /// Whether this thread is inside [`guarded`].
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-static HOOK: Once = Once::new();
-
-/// Runs a piece of the Parquet reader, which asserts on some damaged files and
-/// unsupported column types: a panic there is bad input, hence an error here, told once and quietly.
+/// Runs a piece of the Parquet reader, which asserts on some damaged files and unsupported column types.
 fn guarded<T>(read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
-    HOOK.call_once(|| {
-        let report = take_hook();
-        set_hook(Box::new(move |panic| {
-            if !GUARDED.get() {
-                report(panic);
-            }
-        }));
-    });
-    GUARDED.set(true);
-    let result = catch_unwind(AssertUnwindSafe(read));
-    GUARDED.set(false);
-    match result {
-        Ok(result) => result.context(
+    match guard::guarded(read) {
+        Some(result) => result.context(
             "the file is damaged, or uses a feature this build lacks (snappy, gzip, LZ4 and Brotli are read)",
         ),
-        Err(_) => anyhow::bail!(
+        None => anyhow::bail!(
             "the file is damaged or has a column of an unsupported type: save it again with text columns only"
         ),
+    }
+}
+
+/// A file of which no piece is read that does not lie in it: the sizes in a damaged one may be anything.
+struct Bounded {
+    file: File,
+    len: u64,
+}
+
+impl Length for Bounded {
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl ChunkReader for Bounded {
+    type T = BufReader<File>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        self.file.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        match start.checked_add(length as u64) {
+            Some(end) if end <= self.len => self.file.get_bytes(start, length),
+            _ => Err(ParquetError::EOF(format!(
+                "{length} bytes from byte {start} on in a file of {} bytes",
+                self.len
+            ))),
+        }
     }
 }
 
@@ -213,6 +229,5 @@ mod tests {
             refused += usize::from(rows(&bytes).is_err());
         }
         assert!(refused > whole.len() / 4, "only {refused} of {} changes were noticed", whole.len());
-        assert!(!GUARDED.get());
     }
 }

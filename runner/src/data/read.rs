@@ -4,8 +4,10 @@ use super::formats::{self, Fault, Format, Row};
 use super::lines::{JsonLines, Numbered, document};
 use super::parquet::ParquetRows;
 use super::{ChatTemplate, CutReport, EosInText, Lengths, Record, TokenizedRecord, Tokenizer, tokenize};
+use crate::memory;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -122,6 +124,11 @@ impl Dataset {
 /// # anyhow::Ok(())
 /// ```
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
+    read_within(path, options, memory::available().unwrap_or(u64::MAX))
+}
+
+/// [`read`] records that take at most `free` bytes of memory: a small archive may hold any number of them.
+fn read_within(path: &Path, options: &ReadOptions, free: u64) -> Result<Dataset> {
     if options.limit == Some(0) {
         bail!("a limit of 0 records keeps nothing of {}: leave it out to keep all", path.display());
     }
@@ -141,6 +148,7 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
         emptied: BTreeMap::new(),
     };
     let limit = options.limit.unwrap_or(usize::MAX);
+    let mut held = 0;
     while data.records.len() < limit
         && let Some(row) = rows.next()
     {
@@ -148,6 +156,15 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
         let mut emptied = Vec::new();
         match formats::record(format, example, row, options, &mut emptied) {
             Ok(record) => {
+                held += bytes_held(&record);
+                if held > free {
+                    bail!(
+                        "{}: the records up to here take {} of memory, and {} were free: read fewer with `limit`",
+                        place(path, example),
+                        memory::text(held),
+                        memory::text(free)
+                    )
+                }
                 data.records.push(record);
                 for kind in emptied {
                     *data.emptied.entry(kind).or_default() += 1;
@@ -168,6 +185,23 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
         );
     }
     Ok(data)
+}
+
+/// About how many bytes of memory a record takes.
+fn bytes_held(record: &Record) -> u64 {
+    /// What a text or a field takes beside its characters.
+    const EACH: usize = 48;
+    fn of(value: &Value) -> usize {
+        EACH + match value {
+            Value::String(text) => text.len(),
+            Value::Array(values) => values.iter().map(of).sum(),
+            Value::Object(map) => map.iter().map(|(key, value)| EACH + key.len() + of(value)).sum(),
+            _ => 0,
+        }
+    }
+    let responses = record.responses.iter().map(|(kind, text)| 2 * EACH + kind.len() + text.len());
+    let extra = record.extra.iter().map(|(key, value)| EACH + key.len() + of(value));
+    (2 * EACH + record.prompt.len() + responses.sum::<usize>() + extra.sum::<usize>()) as u64
 }
 
 /// A row's place in words, for errors.
@@ -240,6 +274,23 @@ mod tests {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         read(&path, options).map_err(|e| format!("{e:#}"))
+    }
+
+    #[test]
+    fn an_archive_of_endless_records_is_refused_before_memory_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl.gz");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        let line = format!("{GOOD}\n");
+        (0..100_000).for_each(|_| std::io::Write::write_all(&mut encoder, line.as_bytes()).unwrap());
+        encoder.finish().unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() < 100_000);
+        let options = ReadOptions::default();
+        let message = read_within(&path, &options, 1 << 20).unwrap_err().to_string();
+        assert!(message.contains("1.0 MiB were free") && message.contains("`limit`"), "{message}");
+        let first = ReadOptions { limit: Some(1000), ..options };
+        assert_eq!(read_within(&path, &first, 1 << 20).unwrap().records.len(), 1000);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Chat templates: a conversation as the text that a chat model was trained on.
 
 use super::folder;
+use crate::files;
 use anyhow::{Context, Result, bail};
 use minijinja::{Environment, ErrorKind, syntax::SyntaxConfig};
 use serde_json::Value;
 use std::path::Path;
 
 /// Work that one rendering may do (instructions, and 64 bytes of output each).
-const FUEL: u64 = 5_000_000;
+const FUEL: u64 = 1_000_000;
 const NAME: &str = "chat_template";
 
 /// The Jinja chat template of a model folder, rendered as transformers does:
@@ -53,7 +54,7 @@ impl ChatTemplate {
     pub fn load(folder: &Path) -> Result<Option<Self>> {
         let config = folder::json(folder, folder::TOKENIZER_CONFIG)?.unwrap_or_default();
         let file = folder.join("chat_template.jinja");
-        let source = match std::fs::read_to_string(&file) {
+        let source = match files::read_text(&file) {
             Ok(source) => Some(source),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => configured(&config),
             Err(e) => return Err(e).with_context(|| format!("cannot read {}", file.display())),
@@ -67,7 +68,7 @@ impl ChatTemplate {
     /// # Errors
     /// A file that cannot be read, or a broken template.
     pub fn read(file: &Path, folder: &Path) -> Result<Self> {
-        let source = std::fs::read_to_string(file).with_context(|| {
+        let source = files::read_text(file).with_context(|| {
             format!("cannot read the chat template {}: give `hh` or a file", file.display())
         })?;
         let config = folder::json(folder, folder::TOKENIZER_CONFIG)?.unwrap_or_default();
@@ -183,6 +184,48 @@ mod tests {
         let message = format!("{:#}", template.render(&talk(), false).unwrap_err());
         assert!(message.contains("does not come to an end"), "{message}");
         assert!(ChatTemplate::new("{% if %}", None, None).is_err());
+    }
+
+    #[test]
+    fn a_hostile_template_reaches_nothing_and_comes_to_an_end() {
+        let render = |source: &str| {
+            let template = ChatTemplate::new(source, None, None)?;
+            template.render(&talk(), false)
+        };
+        for source in [
+            // Work and memory.
+            "{{ range(10 ** 18) | list }}",
+            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+            "{% set ns = namespace(x='aaaa') %}{% for i in range(64) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+            "{% set ns = namespace(x=[1]) %}{% for i in range(64) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}",
+            "{% set a = 'a' * 1000000 %}{{ a.replace('a', a) }}",
+            "{% set a = 'a' * 1000000 %}{{ a | replace('a', a) }}",
+            "{{ 'a' * 10 ** 12 }}",
+            "{{ '%1000000000d' | format(1) }}",
+            "{{ 'a\nb' | indent(1000000000) }}",
+            "{% macro f(x) %}{{ f(x + 1) }}{% endmacro %}{{ f(0) }}",
+            "{% for m in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+            "{% include 'chat_template' %}",
+            // Files, and what Python's objects lead to.
+            "{% include '/etc/passwd' %}",
+            "{% import '../config.json' as x %}",
+            "{{ ''.__class__.__mro__ }}",
+            "{{ messages.__init__.__globals__ }}",
+            "{{ messages[0].content.format.__self__ }}",
+            "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+            "{{ open('/etc/passwd').read() }}",
+            "{{ strftime_now('%Y') }}",
+        ] {
+            let start = std::time::Instant::now();
+            let refused = render(source);
+            assert!(refused.is_err(), "{source}: {refused:?}");
+            assert!(start.elapsed().as_secs() < 20, "{source}");
+        }
+        // An attribute that is not there is nothing, as in Jinja.
+        assert_eq!(render("{{ messages.__class__ }}{{ ''.__class__ }}").unwrap(), "");
+        let deep = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
+        assert!(render(&deep).is_err());
+        assert!(render(&"{% if 1 %}".repeat(100_000)).is_err());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! A model folder's tokenizer, with its end-of-sequence token.
 
 use super::folder::{self, TOKENIZER_CONFIG};
+use super::guard::guarded;
 use super::read::hex;
+use crate::files;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -10,6 +12,10 @@ use std::path::Path;
 /// End-of-sequence tokens tried, in this order, where no file of the folder names one.
 pub const KNOWN_EOS: [&str; 6] =
     ["<|endoftext|>", "</s>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<eos>"];
+
+/// What a panic of the library means.
+const ASSERTS: &str =
+    "tokenizer.json contradicts itself, such as a rule for what is not in its vocabulary: download it again";
 
 /// Text to token ids and back. Nothing is added to a text: no BOS, no EOS, no padding, no truncation.
 #[derive(Clone)]
@@ -41,8 +47,8 @@ impl Tokenizer {
     /// A missing or broken file; an end-of-sequence token that is not in the vocabulary, or none at all.
     pub fn load(path: &Path, eos_token: Option<&str>) -> Result<Self> {
         let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
-        let folder = crate::files::parent(&file);
-        let bytes = std::fs::read(&file).with_context(|| {
+        let folder = files::parent(&file);
+        let bytes = files::read(&file).with_context(|| {
             format!("cannot read {}: expected a model folder with its tokenizer.json", file.display())
         })?;
         let inner = parse(&bytes).with_context(|| format!("{} is not a tokenizer", file.display()))?;
@@ -83,7 +89,8 @@ impl Tokenizer {
     /// # Errors
     /// A text that the tokenizer cannot encode (a vocabulary without the needed pieces or an unknown token).
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self.inner.encode_fast(text, false).map_err(|e| anyhow!("cannot tokenise: {e}"))?;
+        let encoding = guarded(|| self.inner.encode_fast(text, false)).context(ASSERTS)?;
+        let encoding = encoding.map_err(|e| anyhow!("cannot tokenise: {e}"))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -92,7 +99,8 @@ impl Tokenizer {
     /// # Errors
     /// A decoder that refuses the ids.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, false).map_err(|e| anyhow!("cannot decode {} ids: {e}", ids.len()))
+        let text = guarded(|| self.inner.decode(ids, false)).context(ASSERTS)?;
+        text.map_err(|e| anyhow!("cannot decode {} ids: {e}", ids.len()))
     }
 
     /// A copy for which special tokens written in a text are ordinary characters.
@@ -135,8 +143,8 @@ impl Tokenizer {
 }
 
 fn parse(bytes: &[u8]) -> Result<tokenizers::Tokenizer> {
-    let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-        .map_err(|e| anyhow!("broken tokenizer.json: {e} (is the file whole?)"))?;
+    let read = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).context(ASSERTS)?;
+    let mut inner = read.map_err(|e| anyhow!("broken tokenizer.json: {e} (is the file whole?)"))?;
     inner.with_padding(None);
     inner.with_truncation(None).map_err(|e| anyhow!("{e}"))?;
     Ok(inner)

@@ -7,6 +7,7 @@
 //! Dropout is never applied, whatever `attention_dropout` and `hidden_dropout`
 //! say: a step must be a function of weights and data alone.
 
+use crate::files;
 use crate::value::{Activation, Attention, QkvOrder};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::DType;
@@ -18,6 +19,10 @@ pub const CONFIG: &str = "config.json";
 
 /// Largest accepted size of any dimension; larger ones are typing errors.
 const MAX_SIZE: u64 = 10_000_000;
+
+/// The same of the number of layers, and of the number of weights that all sizes make together.
+const MAX_LAYERS: usize = 10_000;
+const MAX_WEIGHTS: u128 = 10_000_000_000_000;
 
 /// The supported model families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +91,7 @@ impl ModelConfig {
     /// # Errors
     /// As [`ModelConfig::load`].
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| {
+        let text = files::read_text(path).with_context(|| {
             format!("cannot read {}: a model folder needs a Hugging Face {CONFIG}", path.display())
         })?;
         Self::parse(&text).with_context(|| format!("in {}", path.display()))
@@ -122,7 +127,7 @@ impl ModelConfig {
         let hidden_size = keys.size("hidden_size", family.hidden_size)?;
         let heads = keys.size("num_attention_heads", family.heads)?;
         let (architecture, attention) = (family.read)(&keys, hidden_size, heads)?;
-        Ok(Self {
+        let config = Self {
             architecture,
             vocab_size: keys.size("vocab_size", family.vocab_size)?,
             hidden_size,
@@ -135,7 +140,26 @@ impl ModelConfig {
             norm_eps: keys.number(family.norm_eps.0, family.norm_eps.1, |x| x > 0.0)?,
             attention,
             raw,
-        })
+        };
+        config.check_sizes()?;
+        Ok(config)
+    }
+
+    /// Refuses sizes that no machine holds, before anything is computed from them.
+    fn check_sizes(&self) -> Result<()> {
+        ensure!(
+            self.layers <= MAX_LAYERS,
+            "`num_hidden_layers` is {}; expected at most {MAX_LAYERS}",
+            self.layers
+        );
+        let list = self.parameters().0;
+        let weights: u128 = list.iter().map(|p| p.shape.iter().map(|&n| n as u128).product::<u128>()).sum();
+        ensure!(
+            weights <= MAX_WEIGHTS,
+            "its sizes make {weights} weights; expected at most {MAX_WEIGHTS}: correct `hidden_size`, \
+             `intermediate_size`, `num_hidden_layers` or `vocab_size`"
+        );
+        Ok(())
     }
 
     /// The text of a `config.json` for weights stored as `dtype`: every key

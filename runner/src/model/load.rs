@@ -1,5 +1,6 @@
 //! Weights from a Hugging Face folder: one safetensors file, or many with an index.
 
+use crate::{files, memory};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use rayon::prelude::*;
@@ -43,10 +44,10 @@ pub(super) fn weights(
     let mut unexpected = BTreeSet::new();
     let mut head_copy = None;
     for path in files(folder)? {
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let whole = SafeTensors::deserialize(&bytes).map_err(|error| not_whole(&path, &bytes, &error))?;
+        let bytes = whole(&path)?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| not_whole(&path, &bytes, &error))?;
         let mut wanted = Vec::new();
-        for (name, view) in whole.iter() {
+        for (name, view) in tensors.iter() {
             let tied_head = expected.tied.is_some_and(|(head, _)| head == name);
             let place = || format!("tensor `{name}` in {}", path.display());
             match expected.shapes.get(name) {
@@ -116,6 +117,23 @@ pub(super) fn weights(
     Ok(params)
 }
 
+/// The bytes of a file of weights.
+fn whole(path: &Path) -> Result<Vec<u8>> {
+    let context = || format!("cannot read {}", path.display());
+    let found = std::fs::metadata(path).with_context(context)?;
+    ensure!(found.is_file(), "{} is no regular file: download it again", path.display());
+    if let Some(free) = memory::available() {
+        ensure!(
+            found.len() <= free,
+            "{} has {}, and {} of memory are free: choose a smaller model, or a machine with more",
+            path.display(),
+            memory::text(found.len()),
+            memory::text(free)
+        );
+    }
+    std::fs::read(path).with_context(context)
+}
+
 /// The weight files of a folder; those that an index names need not be there.
 pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     #[derive(Deserialize)]
@@ -137,14 +155,14 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         );
         bail!("{} holds neither {WEIGHTS} nor {INDEX}: is the download complete?", folder.display())
     }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let index: Index = serde_json::from_str(&text)
         .with_context(|| format!("{} is no index of safetensors files", path.display()))?;
     let mut files = BTreeSet::new();
     for (tensor, file) in &index.weight_map {
         // Anything but a plain name could read outside the folder.
         ensure!(
-            Path::new(file).file_name().is_some_and(|name| name == file.as_str()) && !file.contains('\\'),
+            files::is_plain_name(file),
             "{} places `{tensor}` in {file:?}; only plain file names in the same folder are read: correct the index",
             path.display()
         );

@@ -72,6 +72,9 @@ pub fn emptied(run: &Path) -> Lengths {
 /// The first file that is not, by name.
 pub fn check_lengths(run: &Path, lengths: &Lengths) -> Result<()> {
     for (name, &length) in lengths.iter().filter(|(_, length)| **length > 0) {
+        if !NAMES.contains(&name.as_str()) {
+            bail!("{name:?} is no record file: a run has {}", NAMES.join(", "))
+        }
         let path = run.join(name);
         let last = File::open(&path).and_then(|mut file| {
             let mut last = [0];
@@ -126,6 +129,8 @@ mod tests {
         assert_eq!([check(0), check(3), check(6)], [Ok(()), Ok(()), Ok(())]);
         assert!(check(5).unwrap_err().contains("no end of a line at byte 5"));
         assert!(check(7).unwrap_err().contains("shorter than the 7 bytes"));
+        let elsewhere = Lengths::from([("../metrics.jsonl".to_owned(), 1)]);
+        assert!(check_lengths(folder.path(), &elsewhere).unwrap_err().to_string().contains("no record file"));
         assert!(JsonlWriter::cut(&path, 7).is_err());
     }
 }

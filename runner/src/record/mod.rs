@@ -39,7 +39,7 @@ use crate::{files, memory};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of the record schema; a reader refuses a newer one.
@@ -119,6 +119,19 @@ impl Manifest {
         let Some((last, before)) = self.stages.split_last() else { return false };
         let all = self.stages.len() >= self.planned_stages;
         before.iter().all(|stage| stage.finished) && (last.stopped_by.is_some() || (all && last.finished))
+    }
+
+    /// Refuses names of stages that could lead out of the run folder: they become parts of file names.
+    ///
+    /// # Errors
+    /// The first such name.
+    pub fn check_names(&self) -> Result<()> {
+        for (i, StageInfo { name, .. }) in self.stages.iter().enumerate() {
+            if !files::is_plain_name(name) {
+                bail!("stages[{i}].name is {name:?}, expected the plain name of a folder: correct it by hand")
+            }
+        }
+        Ok(())
     }
 
     /// What it ran on, in words.
@@ -384,28 +397,43 @@ impl JsonlWriter {
     }
 }
 
+/// Longest accepted row of a record file, in bytes.
+pub const MAX_ROW: u64 = 16 << 20;
+
 /// Reads every whole row of a JSONL file. A torn last line, as a killed run
 /// leaves it, is dropped.
 ///
 /// # Errors
-/// A missing file, or a broken line that is not the last one.
+/// A missing file, a broken line that is not the last one, or a line longer than [`MAX_ROW`].
 pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut reader = BufReader::new(file);
     let mut rows = Vec::new();
-    // As bytes: a line may be torn within a letter.
+    // Bytes, not text: a line may be torn within a character.
     let mut line = Vec::new();
     let mut number = 0;
     loop {
         line.clear();
-        if reader.read_until(b'\n', &mut line).with_context(|| format!("reading {}", path.display()))? == 0 {
+        let read = (&mut reader).take(MAX_ROW + 1).read_until(b'\n', &mut line);
+        let read = read.with_context(|| format!("reading {}", path.display()))?;
+        number += 1;
+        if read == 0 {
             return Ok(rows);
         }
-        number += 1;
+        if read as u64 > MAX_ROW {
+            bail!(
+                "{}, line {number} is longer than {MAX_ROW} bytes: no run writes such a row",
+                path.display()
+            )
+        }
         match serde_json::from_slice(&line) {
             Ok(row) => rows.push(row),
             Err(_) if !line.ends_with(b"\n") => return Ok(rows),
-            Err(e) => bail!("{}, line {number}: {e}", path.display()),
+            Err(e) => {
+                let what = e.to_string();
+                let what = what.split(" at line ").next().unwrap_or(&what);
+                bail!("{}, line {number}, column {}: {what}", path.display(), e.column())
+            }
         }
     }
 }
@@ -416,7 +444,7 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
 /// A missing or broken file, or a schema newer than this program's.
 pub fn read_manifest(run: &Path) -> Result<Manifest> {
     let path = run.join(MANIFEST);
-    let text = std::fs::read_to_string(&path).with_context(|| {
+    let text = files::read_text(&path).with_context(|| {
         format!("cannot read {}: is {} the output folder of a run?", path.display(), run.display())
     })?;
     let manifest: Manifest =
@@ -428,6 +456,7 @@ pub fn read_manifest(run: &Path) -> Result<Manifest> {
             manifest.schema
         );
     }
+    manifest.check_names().with_context(|| format!("in {}", path.display()))?;
     Ok(manifest)
 }
 
@@ -464,7 +493,31 @@ mod tests {
         std::fs::write(&path, format!("{whole}\n{}", &whole[..20])).unwrap();
         assert_eq!(read_jsonl::<ProbeRow>(&path).unwrap().len(), 1);
         std::fs::write(&path, format!("{}\n{whole}\n", &whole[..20])).unwrap();
-        assert!(read_jsonl::<ProbeRow>(&path).unwrap_err().to_string().contains("line 1"));
+        assert!(read_jsonl::<ProbeRow>(&path).unwrap_err().to_string().contains("line 1, column 20"));
+        // Torn within a character.
+        std::fs::write(&path, [whole.as_bytes(), b"\n{\"kind\": \"na\xc3"].concat()).unwrap();
+        assert_eq!(read_jsonl::<ProbeRow>(&path).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_row_without_an_end_is_refused_before_it_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        let message = read_jsonl::<ProbeRow>(&path).unwrap_err().to_string();
+        assert!(message.contains("line 1 is longer than 16777216 bytes"), "{message}");
+    }
+
+    #[test]
+    fn a_stage_whose_name_leads_out_of_the_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, fine) in [("sft-2", true), ("../x", false), ("/x", false), ("", false), ("..", false)] {
+            let stages = vec![StageInfo { name: name.into(), ..StageInfo::default() }];
+            write_manifest(folder.path(), &Manifest { stages, ..Manifest::default() }).unwrap();
+            let read = read_manifest(folder.path());
+            assert_eq!(read.is_ok(), fine, "{name:?}");
+            assert!(fine || format!("{:#}", read.unwrap_err()).contains("stages[0].name"));
+        }
     }
 
     #[test]

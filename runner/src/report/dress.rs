@@ -207,6 +207,10 @@ mod tests {
             vec![sample(0.0, -5.0), sample(10.0, -5.0)],
             vec![sample(0.0, f64::NAN), sample(1.0, f64::INFINITY), sample(2.0, 1.0)],
             vec![sample(0.0, -1e9), sample(1.0, 1e-9)],
+            // A grid between these would never come to its end.
+            vec![sample(0.0, -1.7e308), sample(1.0, 1.7e308), sample(2.0, 1.0)],
+            vec![sample(0.0, 1e16), sample(1.0, 1e16 + 2.0)],
+            vec![sample(1.8e19, 0.0), sample(1.8e19 + 4096.0, 1.0)],
         ];
         for case in cases {
             let svg = draw(&chart(vec![case.clone()]), Form::Page).unwrap();

@@ -1,7 +1,7 @@
 //! Draws a chart by plotters, each line in a colour that only marks it: plotters writes colours as numbers, and
 //! [`super::dress`] replaces the marks.
 
-use super::svg::{Chart, Line, Marker, Ranges, SCALE, Sample};
+use super::svg::{Chart, LARGEST, Line, Marker, Ranges, SCALE, Sample};
 use super::text::{axis_count, measured, short};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
@@ -148,11 +148,15 @@ fn paint_labels<'a>(root: &Root<'a>, area: &Area<'a>, chart: &Chart) -> Painted 
     Ok(())
 }
 
+/// Least length of an axis relative to its numbers. plotters lays a grid step by step, and comes to no end where a step is
+/// lost in rounding.
+const LEAST_SPAN: f64 = 1e-9;
+
 /// Ranges that hold every sample and band with some air, never empty.
 pub fn ranges(lines: &[Line], zero: bool) -> Ranges {
     let samples = || lines.iter().flat_map(Line::samples).map(|(_, sample)| sample);
     let over = |values: &mut dyn Iterator<Item = f64>| {
-        values.fold(None, |range: Option<(f64, f64)>, v| {
+        values.filter(|v| v.abs() <= 2.0 * LARGEST).fold(None, |range: Option<(f64, f64)>, v| {
             Some(range.map_or((v, v), |(low, high)| (low.min(v), high.max(v))))
         })
     };
@@ -160,8 +164,10 @@ pub fn ranges(lines: &[Line], zero: bool) -> Ranges {
     let mut ys = samples().flat_map(|s| [s.y - s.band, s.y + s.band]).chain(zero.then_some(0.0));
     let (y0, y1) = over(&mut ys).unwrap_or((0.0, 1.0));
     // A flat line still needs a height, and one that its size does not swallow.
-    let air = if y1 > y0 { 0.05 * (y1 - y0) } else { 0.1 * y0.abs().max(0.1) };
-    ((x0, if x1 > x0 { x1 } else { x0 + 1.0 }), (y0 - air, y1 + air))
+    let least = |low: f64, high: f64| LEAST_SPAN * low.abs().max(high.abs());
+    let air = if y1 - y0 > least(y0, y1) { 0.05 * (y1 - y0) } else { 0.1 * y0.abs().max(0.1) };
+    let x1 = if x1 - x0 > least(x0, x1) { x1 } else { x0 + (2.0 * least(x0, x1)).max(1.0) };
+    ((x0, x1), (y0 - air, y1 + air))
 }
 
 /// Where samples stand; moments in order from left to right.

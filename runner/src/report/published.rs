@@ -61,7 +61,7 @@ pub fn published(name: &str, text: &str, settings: &Published) -> Result<Member>
     }
     ensure!(!curves.is_empty(), "no known kind: expected keys such as `{LOGP}chosen`, found {}", keys(first));
     curves.extend(margin(&rows, settings));
-    let examples_seen = (rows.len() - 1) * settings.every_examples;
+    let examples_seen = (rows.len() - 1).saturating_mul(settings.every_examples);
     let stage = Stage {
         name: settings.stage.clone(),
         finished: true,
@@ -132,7 +132,7 @@ fn curve_of(values: &[Option<f64>], quantity: Quantity, settings: &Published) ->
     let first = values.iter().flatten().next()?;
     let point = |(i, mean): (usize, &Option<f64>)| {
         Some(CurvePoint {
-            examples_seen: i * settings.every_examples,
+            examples_seen: i.saturating_mul(settings.every_examples),
             step: 0,
             mean: (*mean)?,
             se: None,

@@ -96,10 +96,14 @@ pub struct Sample {
 /// The horizontal and the vertical range of a chart.
 pub type Ranges = ((f64, f64), (f64, f64));
 
+/// Beyond this a number is no more drawn than an infinite one.
+pub const LARGEST: f64 = 1e30;
+
 impl Sample {
     /// Whether it can be drawn.
     pub fn is_finite(&self) -> bool {
-        self.x.is_finite() && self.y.is_finite() && self.band.is_finite()
+        // Written so that NaN fails.
+        [self.x, self.y, self.band].iter().all(|v| v.abs() <= LARGEST)
     }
 
     /// When, or where on the horizontal axis, it was taken.
