@@ -87,6 +87,14 @@ pub fn local(role: Role, named: &Path, progress: &Progress) -> Result<PathBuf> {
     }
 }
 
+/// Whether what is `named` is on the hub only.
+///
+/// # Errors
+/// A broken `hf://` address.
+pub fn is_remote(role: Role, named: &Path) -> Result<bool> {
+    Ok(matches!(find(role, named)?, Found::Hub(_)))
+}
+
 /// What [`local`] would download.
 ///
 /// # Errors
