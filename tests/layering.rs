@@ -46,6 +46,22 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["crate::cli", "crate::data", "crate::judge", "crate::model", "crate::record", "candle"],
     ),
     (
+        "runner/src/hub",
+        &[
+            "crate::cli",
+            "crate::config",
+            "crate::data",
+            "crate::report",
+            "crate::study",
+            "crate::train",
+            "candle",
+        ],
+    ),
+    (
+        "runner/src/tensorboard",
+        &["crate::config", "crate::model", "crate::report", "crate::study", "crate::train", "candle"],
+    ),
+    (
         "runner/src/judge",
         &["crate::cli", "crate::report", "crate::study", "crate::train", "crate::probe", "candle", "ureq"],
     ),

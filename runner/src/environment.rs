@@ -19,7 +19,7 @@ pub struct Environment {
     pub os: String,
     /// The processor's name; blank where the system does not say.
     pub cpu: String,
-    /// Logical cores.
+    /// Logical cores that it may use.
     pub cores: usize,
     /// Vector instructions that the processor has.
     pub cpu_features: Vec<String>,

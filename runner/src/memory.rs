@@ -24,9 +24,13 @@ pub fn peak() -> Option<u64> {
 /// ```
 /// assert_eq!(ldyn::memory::text(3 << 29), "1.5 GiB");
 /// assert_eq!(ldyn::memory::text(5 << 20), "5.0 MiB");
+/// assert_eq!(ldyn::memory::text(535), "0.5 KiB");
 /// ```
 pub fn text(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 0.1 {
+        return format!("{:.1} KiB", bytes as f64 / 1024.0);
+    }
     if mib < 1000.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }
 

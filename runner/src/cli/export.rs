@@ -1,9 +1,10 @@
-use crate::{compat, files, record, tensorboard};
+use crate::files::{self, Lock};
+use crate::{compat, record, tensorboard};
 use anyhow::{Result, ensure};
 use std::path::PathBuf;
 
 /// Write the records of a run in the forms of other programs: event files for TensorBoard, or the log of the paper's
-/// reference code. Also of a run that still goes on; what lies there is written anew.
+/// reference code. What lies there is written anew. Of a run that still goes on, only with --out.
 ///
 /// Example: ldyn export runs/hh --tensorboard
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let manifest = record::read_manifest(&args.run)?;
     ensure!(!manifest.stages.is_empty(), "{} has no stage yet: nothing to export", args.run.display());
+    // A run that goes on may be writing its own event files.
+    let _lock = if args.out.is_none() { Some(Lock::take(&args.run)?) } else { None };
     let folder = args.out.as_ref().unwrap_or(&args.run);
     let mut written = Vec::new();
     if args.tensorboard {

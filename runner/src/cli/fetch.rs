@@ -4,8 +4,8 @@ use crate::progress::Progress;
 use anyhow::Result;
 use std::path::Path;
 
-/// Download models and data from the Hugging Face hub into its cache, for machines without a network or to have a
-/// branch at its newest commit. Every verb downloads what it lacks; nothing else opens a connection to the hub.
+/// Download models and data from the Hugging Face hub into its cache: for machines without a network, or to have a
+/// branch at its newest commit. Every verb downloads by itself what the cache lacks of what it was given by name.
 ///
 /// A model is OWNER/NAME[@REVISION], a file is hf://datasets/OWNER/NAME[@REVISION]/PATH. Read are HF_HUB_CACHE, HF_HOME,
 /// HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE.

@@ -12,7 +12,7 @@ pub(super) struct Args {
     /// The file to write; it must not exist.
     #[arg(default_value = "study.toml")]
     file: PathBuf,
-    /// Model folder in the Hugging Face layout, tokenizer included.
+    /// Model folder in the Hugging Face layout, tokenizer included, or a name on the hub: OWNER/NAME[@REVISION].
     #[arg(long, default_value = "pythia-410m")]
     model: PathBuf,
     /// Preference pairs: .jsonl, .jsonl.gz or .parquet.

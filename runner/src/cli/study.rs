@@ -1,10 +1,11 @@
 use crate::config::{self, Grid, Study};
 use crate::grid::{self, COMPARISON, State};
+use crate::hub;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::study::Inputs;
 use crate::{memory, plan, report};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
@@ -81,6 +82,13 @@ fn planned(grid: &Grid) -> Result<String> {
 
 /// Steps of a study, seconds of its longest step and of a probe, its memory and time.
 fn takes(study: &Study, rates: &mut BTreeMap<[String; 2], f64>) -> Result<[String; 5]> {
+    for (role, named) in study.clone().named_mut() {
+        ensure!(
+            !hub::is_remote(role, named)?,
+            "`ldyn fetch {}` downloads what is on the hub only",
+            named.display()
+        );
+    }
     let plan = plan::plan(study, &Inputs::read(study)?)?;
     let rate = match rates.entry([study.device.clone(), study.dtype.clone()]) {
         Entry::Occupied(known) => *known.get(),

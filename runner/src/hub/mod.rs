@@ -87,6 +87,14 @@ pub fn local(role: Role, named: &Path, progress: &Progress) -> Result<PathBuf> {
     }
 }
 
+/// Whether what is `named` is on the hub only.
+///
+/// # Errors
+/// A broken `hf://` address.
+pub fn is_remote(role: Role, named: &Path) -> Result<bool> {
+    Ok(matches!(find(role, named)?, Found::Hub(_)))
+}
+
 /// What [`local`] would download.
 ///
 /// # Errors
@@ -146,7 +154,9 @@ impl std::fmt::Display for Missing {
             None => name.clone(),
         });
         let files = files.collect::<Vec<_>>().join(", ");
-        write!(f, "{}: {files}; {} to {}", self.address, memory::text(self.bytes()), self.cache.display())
+        let bytes = Some(self.bytes()).filter(|bytes| *bytes > 0).map(memory::text);
+        let size = bytes.map_or("of unknown size".into(), |bytes| format!("{bytes} in all"));
+        write!(f, "{}: {files}; {size}, to {}", self.address, self.cache.display())
     }
 }
 

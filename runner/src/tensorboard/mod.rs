@@ -50,7 +50,7 @@
 //!     run.finish()
 //! ```
 //!
-//! `wandb sync --sync-tensorboard runs/hh/tensorboard` takes the event files, probes included.
+//! The rows of `curves` above are logged in the same way, with `examples_seen` or the step as their place.
 
 // tensorboard-rs had its last release in 2022 and tfrecord brings a dozen crates (prost, itertools, …): the format is a
 // length and a checksum around three nested messages.
@@ -70,8 +70,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub const FOLDER: &str = "tensorboard";
 /// What the names of event files begin with.
 const EVENTS: &str = "events.out.tfevents";
-/// Numbers of a probe row that are shown, by their tags.
-const PROBED: [(&str, fn(&ProbeRow) -> f64); 8] = [
+/// A number of a probe row.
+type Quantity = fn(&ProbeRow) -> f64;
+/// Those that are shown, by their tags.
+const PROBED: [(&str, Quantity); 8] = [
     ("logps", |row| row.logp),
     ("logp_mean", |row| row.logp_mean),
     ("argmax_logp", |row| row.argmax_logp),

@@ -242,13 +242,13 @@ fn every_refusal_says_what_to_do() {
         let place = Place::behaving(Manner { refuses: Some((status, code, TOKEN)), ..Manner::default() });
         place.fails(&FETCH, words);
     }
-    // A server that is not there is no reason to wait for long, or to forget what is in the cache.
-    let gone = place
+    // A password in the address is a secret too.
+    let named = place
         .command(&FETCH)
         .env("HF_ENDPOINT", "http://user:hf_secretOfThisTest@127.0.0.1")
         .output()
         .unwrap();
-    failed(&gone, &["HF_ENDPOINT holds a user's name"]);
+    failed(&named, &["HF_ENDPOINT holds a user's name"]);
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn a_folder_that_is_not_there_is_no_name_on_the_hub() {
 }
 
 /// A study on the hub's model and data.
-const STUDY: &str = "output = 'run'\n[model]\npath = 'acme/tiny'\n[data]\ntrain = 'hf://datasets/acme/pairs/data/train.jsonl'\nlimit = 8\n\
+const STUDY: &str = "output = 'run'\n[model]\npath = 'acme/tiny'\n[data]\ntrain = 'hf://datasets/acme/pairs/data/train.jsonl'\nlimit = 8\nmax_length = 128\nmax_prompt_length = 64\n\
     [probe]\nprompts = 2\n[[stages]]\nobjective = 'sft'\nmax_steps = 1\nsave = false\n";
 
 #[test]
