@@ -11,7 +11,7 @@ mod stage;
 mod stopping;
 mod template;
 
-pub use checkpoints::{Checkpoints, OF_STEPS, changes, changes_before};
+pub use checkpoints::{Checkpoints, changes, changes_before};
 pub use grid::{Arm, Cell, Grid, load_grid};
 pub use hub::model_folder;
 pub use monitor::{Limits, Monitor};
