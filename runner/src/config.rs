@@ -11,7 +11,7 @@ mod stopping;
 mod template;
 mod tracking;
 
-pub use checkpoints::{Checkpoints, OF_STEPS, changes, changes_before};
+pub use checkpoints::{Checkpoints, changes, changes_before};
 pub use grid::{Arm, Cell, Grid, load_grid};
 pub use monitor::{Limits, Monitor};
 pub use samples::{Replace, Reward, Samples};

@@ -120,11 +120,24 @@ fn weights_that_diverge_stop_the_run_and_without_a_monitor_are_an_error() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(4), "{error}");
     assert!(error.contains("`not-finite`"), "{error}");
-    assert_eq!(rows(&run.join("alarms.jsonl")).last().unwrap()["rule"], "not-finite");
+    assert!(error.contains("03-dpo-000001 --set stages.dpo.learning_rate=RATE"), "{error}");
+    let alarm = rows(&run.join("alarms.jsonl")).pop().unwrap();
+    assert_eq!((&alarm["rule"], &alarm["step"]), (&"not-finite".into(), &1.into()));
+    let what = alarm["numbers"][0]["what"].as_str().unwrap();
+    for words in
+        ["step 2: log π is not finite in y⁺ of example ", "; the batch is examples ", "no weight was changed"]
+    {
+        assert!(what.contains(words), "{what}");
+    }
     assert!(run.join("report.html").exists());
 
     let folder = tempfile::tempdir().unwrap();
     let (run, output) = demo(folder.path(), &[diverging, "monitor.enabled=false"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(!run.join("alarms.jsonl").exists());
+    let error = String::from_utf8(output.stderr).unwrap();
+    for words in ["step 2: log π is not finite in y⁺ of example ", "03-dpo-000001 is the run before that"]
+    {
+        assert!(error.contains(words), "{error}");
+    }
+    assert!(run.join("checkpoints/03-dpo-000001").exists() && !run.join("alarms.jsonl").exists());
 }

@@ -39,7 +39,7 @@ const FREE: [&str; 11] = [
 ];
 
 /// Keys of a stage that may change from a checkpoint on: what to try where a stage has diverged.
-pub const OF_STEPS: [&str; 2] = ["learning_rate", "max_grad_norm"];
+const OF_STEPS: [&str; 2] = ["learning_rate", "max_grad_norm"];
 
 /// What keeps a run of `before` from being continued as `now`: a line a key.
 ///
@@ -60,8 +60,8 @@ pub fn changes(before: &Study, now: &Study) -> Result<Vec<String>> {
     Ok(differing(before, now)?.into_iter().map(|(_, change)| change).collect())
 }
 
-/// [`changes`], apart: those that keep a run from being continued in its stage `open`, and those that only decide the
-/// steps to come, [`OF_STEPS`] of that stage and later ones.
+/// [`changes`], apart: those that keep a run from being continued, and those of `learning_rate` and `max_grad_norm` in
+/// the stage `open` and later ones, which only decide the steps to come.
 ///
 /// # Errors
 /// As [`changes`].

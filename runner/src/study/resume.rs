@@ -84,20 +84,21 @@ pub fn find(
     };
     let state = &mut checkpoint.state;
     let open = state.first_open_stage();
-    let free = refuse_changes(run, [&state.identity, identity], [&state.manifest.hashes, hashes], open)?;
-    if let Some(change) = free.first()
-        && *begin == Begin::Newest
-    {
-        bail!(
-            "{} was begun with another rate: {change}; restore it, or change it from a checkpoint on that you name: \
-             --resume={}",
-            run.display(),
-            folder.display()
-        )
-    }
-    let from = |change| format!("continued from {} with another rate: {change}", state.name());
-    let notes: Vec<String> = free.iter().map(from).collect();
-    state.manifest.notes.extend(notes);
+    // The newest one may lie behind the steps that the user thinks of.
+    let named = *begin != Begin::Newest;
+    let to_come = if named { open } else { 0 };
+    let rates = refuse_changes(run, [&state.identity, identity], [&state.manifest.hashes, hashes], to_come)?;
+    ensure!(
+        named || rates.is_empty(),
+        "{} was begun with another rate: {}; restore it, or name the checkpoint from which on it changes: \
+         --resume=CHECKPOINT, one of those in {}",
+        run.display(),
+        rates.join("; "),
+        run.join(CHECKPOINTS).display()
+    );
+    let name = state.name();
+    let note = |change| format!("continued from {name} with another rate: {change}");
+    state.manifest.notes.extend(rates.into_iter().map(note));
     cut_back(run, &folder, study.stages.iter().map(|s| s.name.as_str()).skip(open))?;
     progress.say(&format!("resuming from {}", folder.display()));
     let lengths = state.lengths.clone();

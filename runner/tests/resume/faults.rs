@@ -301,7 +301,7 @@ fn clock_jumps(rng: &mut ChaCha8Rng) -> Outcome {
     let Ok(library) = library else { return Outcome::skipped("there is no `faketime` here") };
     let place = Place::new();
     let clock = place.path().join("clock");
-    let mut set = |days: i32| {
+    let set = |days: i32| {
         let next = place.path().join("next");
         fs::write(&next, format!("{days:+}d\n")).unwrap();
         fs::rename(next, &clock).unwrap();

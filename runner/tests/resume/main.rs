@@ -15,6 +15,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tiny::{
     Place, differing_bytes, interrupted_run, run_with_all_checkpoints, said, signal, wait_for, wait_until,
@@ -290,13 +291,34 @@ fn what_does_not_fit_into_memory_is_refused_before_it_starts() {
     assert!(outcome.survived(), "{outcome:?}");
 }
 
+/// A fault so many times, each with random numbers of its own.
+fn strikes(fault: Fault, times: usize, jobs: usize, seed: u64) -> Vec<faults::Outcome> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut outcomes = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= times {
+                return outcomes;
+            }
+            outcomes.push(fault.strike(&mut ChaCha8Rng::seed_from_u64((seed << 32) + number as u64)));
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
 /// Every fault many times. `LDYN_TIMES` sets how many runs are killed, once or twice each (100); half as many bits are
-/// flipped, and the other faults are tried a tenth as often. `LDYN_SEED` decides the moments (100), as far as clocks let it.
+/// flipped, and the other faults are tried a tenth as often. `LDYN_SEED` decides the moments (100), as far as clocks let
+/// it; `LDYN_JOBS` is how many runs go on at a time (1).
 #[test]
 #[ignore = "takes minutes"]
 fn every_fault_many_times() {
-    let number = |name: &str| std::env::var(name).map_or(100, |n| n.parse::<usize>().unwrap());
-    let (times, seed) = (number("LDYN_TIMES"), number("LDYN_SEED"));
+    let number = |name: &str, usual| std::env::var(name).map_or(usual, |n| n.parse::<usize>().unwrap());
+    let [times, seed, jobs] =
+        [("LDYN_TIMES", 100), ("LDYN_SEED", 100), ("LDYN_JOBS", 1)].map(|(name, usual)| number(name, usual));
     let started = Instant::now();
     println!("seed {seed}; a run in one go: {:.1} s", whole_run().1);
     println!("{:45} {:>5} {:>7} {:>9} {:>15}", "kind", "times", "skipped", "runs lost", "bytes differing");
@@ -307,8 +329,7 @@ fn every_fault_many_times() {
             Fault::FlippedBit => times.div_ceil(2),
             _ => times.div_ceil(10),
         };
-        let mut rng = ChaCha8Rng::seed_from_u64((seed + i) as u64);
-        let outcomes: Vec<_> = (0..times).map(|_| fault.strike(&mut rng)).collect();
+        let outcomes = strikes(fault, times, jobs, ((seed << 8) + i) as u64);
         let sum = |of: fn(&faults::Outcome) -> usize| outcomes.iter().map(of).sum::<usize>();
         println!(
             "{:45} {:>5} {:>7} {:>9} {:>15}",

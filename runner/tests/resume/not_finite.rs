@@ -74,7 +74,7 @@ fn the_step_before_is_kept_whole_and_can_be_gone_on_from_with_another_rate() {
         let copy = place.copy();
         copy.fails(
             &["--resume", "--set", &tenth],
-            &["begun with another rate", "checkpoint on that you name"],
+            &["begun with another rate", "name the checkpoint from which on it changes"],
         );
         copy.succeeds(&[&resume, "--set", &tenth]);
         let manifest = ldyn::record::read_manifest(&copy.run()).unwrap();

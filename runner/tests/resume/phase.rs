@@ -61,6 +61,8 @@ impl Phase {
 pub enum Moment {
     /// After so many seconds.
     After(f64),
+    /// Some milliseconds after the records have this share of the length that they come to.
+    Recorded(f64, u64),
     /// Some milliseconds into the writing of the checkpoint or model of this number.
     Writing(usize, u64),
     /// Some milliseconds after the last stage.
@@ -68,11 +70,13 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// Half of them anywhere in the life of a run, the others where it writes, which takes little of that life.
+    /// Two thirds of them anywhere in the life of a run, by the clock and by what it has recorded; the others where it
+    /// writes checkpoints and its report, which takes little of that life.
     pub fn draw(rng: &mut ChaCha8Rng) -> Self {
-        match rng.random_range(0..4) {
+        match rng.random_range(0..6) {
             0 => Self::Writing(rng.random_range(1..=12), rng.random_range(0..4)),
             1 => Self::Ended(rng.random_range(0..40)),
+            2 | 3 => Self::Recorded(rng.random(), rng.random_range(0..40)),
             _ => Self::After(rng.random_range(0.0..whole_run().1)),
         }
     }
@@ -83,6 +87,11 @@ impl Moment {
         let (seen, writes) = (Cell::new(false), Cell::new(0));
         match self {
             Self::After(seconds) => std::thread::sleep(Duration::from_secs_f64(seconds)),
+            Self::Recorded(share, delay) => {
+                let whole = recorded(&whole_run().0.run()) as f64;
+                wait_until(child, || recorded(&run) as f64 >= share * whole);
+                std::thread::sleep(Duration::from_millis(delay));
+            }
             Self::Writing(number, delay) => {
                 wait_until(child, || {
                     let before = seen.replace(partial(&run).is_some());
@@ -102,6 +111,12 @@ impl Moment {
             }
         }
     }
+}
+
+/// Bytes of what is recorded as a run trains.
+fn recorded(run: &Path) -> u64 {
+    let length = |name: &str| fs::metadata(run.join(name)).map_or(0, |file| file.len());
+    ["metrics.jsonl", "probes.jsonl", "answers.jsonl"].into_iter().map(length).sum()
 }
 
 /// The temporary name of something that is being written.
