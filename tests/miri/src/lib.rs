@@ -34,7 +34,7 @@ mod cpu {
 }
 
 #[path = "../../../runner/src/value/product.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod product;
 
 use product::{Mat, product};
