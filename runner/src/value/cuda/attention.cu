@@ -98,7 +98,7 @@ extern "C" __global__ void attention(const Real *x, const Label *tiles, Real *ou
             sums[e] = sum;
         }
     }
-    __syncthreads();
+    // Each thread has the sums that it reads.
     for (size_t e = threadIdx.x; e < t.count * hd; e += blockDim.x) {
         size_t i = e / hd, d = e % hd;
         out[((t.first + i) * heads + head) * hd + d] = sums[e] / total[i];
@@ -153,7 +153,7 @@ extern "C" __global__ void attention_queries(const Real *x, const Label *tiles, 
             sums[e] = sum;
         }
     }
-    __syncthreads();
+    // Each thread has the sums that it reads.
     for (size_t e = threadIdx.x; e < t.count * hd; e += blockDim.x) dx[(head * rows + t.first) * hd + e] = sums[e];
 }
 
@@ -215,7 +215,7 @@ extern "C" __global__ void attention_keys(const Real *x, const Label *tiles, con
             }
         }
     }
-    __syncthreads();
+    // Each thread has the sums that it reads.
     for (size_t e = threadIdx.x; e < t.count * hd; e += blockDim.x) {
         dx[key_at + e] = key_sums[e];
         dx[value_at + e] = value_sums[e];

@@ -1,6 +1,6 @@
 //! The fused operations on an NVIDIA GPU (feature `cuda`), in f32 and f64.
 //!
-//! `kernels.cu` and `attention.cu` are one program, which NVRTC compiles when a device first needs it: building ldyn takes no
+//! `kernels.cu` and `attention.cu` are one program, which NVRTC compiles when a device first needs it: to build it takes no
 //! compiler for it. [`ops`] and [`attention`] say which kernels an operation runs on which memory, as data that any
 //! [`Machine`](call::Machine) can run: a GPU, or in tests the processor, for which the same source compiles as C++.
 //!
@@ -16,13 +16,13 @@
 //! | `rows`, `add`, `mul`, `concat` | candle's kernels |
 //! | `attention` with a cache; derivatives of `attention` and `log_probs` along a direction | composed of candle's |
 //!
-//! A training step waits for the device twice: for the log-probabilities, which the loss is a function of, and for
-//! the norm of the gradient, which decides about the step. A loss weighted by token reads the row statistics too.
+//! A training step waits for the device twice: for the log-probabilities of a pass, which the loss is a function of,
+//! and for the norm of the gradient, which decides about the step. A loss weighted by token reads the statistics too.
 //!
 //! **None of this has run on a GPU yet.** Known so far: the kernels, called in the same way, agree with the CPU's forms
 //! when a processor runs them (`value::cuda::tests`); NVRTC compiles them for compute capability 8.0 and 9.0
-//! (`runner/cuda-build kernels`); the rest type-checks. These tests wait for a GPU, and where no device opens they say so and pass
-//! (`cargo test -p ldyn --features cuda --lib cuda_`):
+//! (`runner/cuda-build kernels`); the rest type-checks. These tests wait for a GPU, and where no device opens they say
+//! so and pass (`cargo test -p ldyn --features cuda --lib cuda_`):
 //!
 //! - `value::cuda::tests`: `cuda_norms_agree`, `cuda_activations_agree`, `cuda_sums_agree`,
 //!   `cuda_rows_of_logits_agree`, `cuda_attention_agrees`
