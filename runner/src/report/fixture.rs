@@ -116,7 +116,6 @@ impl Fixture {
             title: "A synthetic run".into(),
             seed: 7,
             threads: 2,
-            environment: None,
             peak_memory: Some(3 << 29),
             device: "cpu f32".into(),
             environment: None,

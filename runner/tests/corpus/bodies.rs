@@ -23,7 +23,7 @@ use std::sync::LazyLock;
 mod images;
 
 /// A body, by the name of its fuzz target and of its folder in the corpus.
-pub const BODIES: &[(&str, fn(&[u8]))] = &[
+pub const BODIES: &[(&str, Body)] = &[
     ("checkpoint", checkpoint),
     ("config", config),
     ("curves", curves),
