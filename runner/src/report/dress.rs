@@ -34,7 +34,9 @@ pub fn dress(chart: &Chart, placed: &Placed, svg: &str, form: Form) -> String {
                 chart.size.0, chart.size.1
             );
             let body = palette::in_light(&(paper + &body)).replace("currentColor", "#000000");
-            format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{head}{body}</svg>\n")
+            let file = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{head}{body}</svg>\n");
+            // XML knows no other control characters.
+            file.replace(|c: char| c.is_control() && c != '\n', " ")
         }
     }
 }
@@ -189,7 +191,10 @@ mod tests {
 
     #[test]
     fn a_file_stands_alone() {
-        let svg = draw(&chart(vec![vec![probed(0, 0.0), probed(1, 4.0)]]), Form::File).unwrap();
+        let mut chart = chart(vec![vec![probed(0, 0.0), probed(1, 4.0)]]);
+        chart.title += "\u{1b}[31m";
+        let svg = draw(&chart, Form::File).unwrap();
+        assert!(!svg.contains('\u{1b}'), "what XML does not know: {svg}");
         assert!(svg.starts_with("<?xml"), "{svg}");
         assert!(svg.contains("width=\"400\" height=\"300\" viewBox=\"0 0 800 600\""));
         assert!(svg.contains("<rect width=\"800\" height=\"600\" fill=\"#ffffff\"/>"));

@@ -287,7 +287,23 @@ fn what_comes_from_data_is_text_and_nothing_else() {
     let compared = folder.0.path().join("comparison.html");
     let members = [member(ATTACK), member("b")];
     report::write_comparison(&compared, &report::compare(ATTACK, &members)).unwrap();
+    let figures = folder.0.path().join("figures");
+    report::write_figures(&figures, &report::figure_files(&members[0].summary).unwrap()).unwrap();
     let Some(browser) = Browser::start() else { return };
+    // A chart that is a file of its own, in which a browser would run scripts too.
+    for stage in ["sft", "dpo"] {
+        let name = |path: &PathBuf| {
+            path.file_name().unwrap().to_string_lossy().starts_with(&format!("change-{stage}"))
+        };
+        let paths = std::fs::read_dir(&figures).unwrap().map(|entry| entry.unwrap().path());
+        let file = paths.filter(|path| path.extension().is_some_and(|e| e == "svg")).find(name).unwrap();
+        assert!(std::fs::read_to_string(&file).unwrap().contains("pwned"));
+        browser.open(&file);
+        assert_eq!(browser.value("document.documentElement.nodeName"), "svg", "{}", file.display());
+        let foreign = "document.querySelectorAll('script, style, img, image, parsererror').length";
+        assert_eq!(browser.value(foreign), 0, "{}", file.display());
+        assert_eq!(browser.console(), Vec::<String>::new());
+    }
     for (page, key) in [(folder.page(), "kind "), (compared, "run ")] {
         browser.open(&page);
         // The policy had nothing to refuse: every escape held.
