@@ -22,6 +22,9 @@ use std::sync::LazyLock;
 #[allow(dead_code)]
 mod images;
 
+/// What is done with some bytes: nothing may panic, and time and memory stay bounded.
+type Body = fn(&[u8]);
+
 /// A body, by the name of its fuzz target and of its folder in the corpus.
 pub const BODIES: &[(&str, Body)] = &[
     ("checkpoint", checkpoint),
