@@ -152,6 +152,7 @@ fn start_over(
     progress: &Progress,
 ) -> Result<(Option<Checkpoint>, Lengths)> {
     let run = &study.output;
+    remove_partial(run)?;
     if !run.join(record::MANIFEST).exists() {
         refuse_a_run(study)?;
         progress.say(&format!("nothing to resume in {}: the run starts", run.display()));
@@ -202,8 +203,7 @@ fn refuse_changes(
 /// Brings the run folder, but for its record files, back to the moment of a checkpoint: removes later
 /// checkpoints, and models that were saved later.
 fn cut_back<'a>(run: &Path, checkpoint: &Path, open_stages: impl Iterator<Item = &'a str>) -> Result<()> {
-    files::remove_partial(run)?;
-    files::remove_partial(&run.join(CHECKPOINTS))?;
+    remove_partial(run)?;
     let name = checkpoint.file_name();
     let all = checkpoint::list(run)?;
     let mut later = all.iter().rev().take_while(|folder| folder.file_name() != name);
@@ -215,6 +215,13 @@ fn cut_back<'a>(run: &Path, checkpoint: &Path, open_stages: impl Iterator<Item =
         }
     }
     Ok(())
+}
+
+/// Removes what a kill left half written in the run folder, at whatever moment it came.
+fn remove_partial(run: &Path) -> Result<()> {
+    files::remove_partial(run)?;
+    let checkpoints = run.join(CHECKPOINTS);
+    if checkpoints.exists() { files::remove_partial(&checkpoints) } else { Ok(()) }
 }
 
 /// A manifest of a run that goes on as `now` says.

@@ -38,7 +38,11 @@ impl Phase {
             return Self::Starting;
         }
         if let Some(name) = partial(&run) {
-            return if name.contains("report") { Self::Reporting } else { Self::Checkpointing };
+            return match name {
+                name if name.contains("config.toml") => Self::Starting,
+                name if name.contains("report") => Self::Reporting,
+                _ => Self::Checkpointing,
+            };
         }
         let Some(stage) = manifest.stages.last() else { return Self::Starting };
         if stage.finished {
