@@ -194,7 +194,8 @@ extern "C" __global__ void attention_keys(const Real *x, const Label *tiles, con
                 for (size_t e = threadIdx.x; e < T * T; e += blockDim.x) {
                     size_t i = e / T, j = e % T, row = r + i;
                     p[e] = ds[e] = 0;
-                    if (row < end && j < t.count && (range > 0 || row >= t.first + j)) {
+                    // The rows of a span behind this one come later too.
+                    if (row < end && j < t.count && row >= t.first + j) {
                         Real score = dot(queries + i * (hd + 1), keys + j * (hd + 1), hd);
                         Real along = dot(grads + i * (hd + 1), values + j * (hd + 1), hd);
                         p[e] = exp(score - log_sums[head * rows + row]);

@@ -43,9 +43,8 @@ impl Head {
         for first in (0..m).step_by(rows) {
             let n = rows.min(m - first);
             let logits = times_transposed([(h, &hl.narrow(0, first, n)?), (w, wl)])?;
-            let out = [gpu.at(&stats).part(STATS * first, STATS * n, size_of::<T>())?, {
-                gpu.at(&logp).part(first, n, size_of::<T>())?
-            }];
+            let stats = gpu.at(&stats).part(STATS * first, STATS * n, size_of::<T>())?;
+            let out = [stats, gpu.at(&logp).part(first, n, size_of::<T>())?];
             let labels = gpu.labels(&labels).part(first, n, size_of::<u32>())?;
             ops::token_stats(&gpu, gpu.whole(&logits)?, labels, out, vocabulary)?;
             kept = keep.then_some(logits);
