@@ -22,8 +22,11 @@ use std::sync::LazyLock;
 #[allow(dead_code)]
 mod images;
 
-/// A body, by the name of its fuzz target and of its folder in the corpus.
-pub const BODIES: &[(&str, fn(&[u8]))] = &[
+/// What reads the bytes of an input.
+pub type Body = fn(&[u8]);
+
+/// Every body by the name of its fuzz target and of its folder in the corpus.
+pub const BODIES: &[(&str, Body)] = &[
     ("checkpoint", checkpoint),
     ("config", config),
     ("curves", curves),
