@@ -22,10 +22,10 @@ use std::sync::LazyLock;
 #[allow(dead_code)]
 mod images;
 
-/// What is done with some bytes: nothing may panic, and time and memory stay bounded.
-type Body = fn(&[u8]);
+/// What reads the bytes of an input.
+pub type Body = fn(&[u8]);
 
-/// A body, by the name of its fuzz target and of its folder in the corpus.
+/// Every body by the name of its fuzz target and of its folder in the corpus.
 pub const BODIES: &[(&str, Body)] = &[
     ("checkpoint", checkpoint),
     ("config", config),

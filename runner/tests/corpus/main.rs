@@ -4,7 +4,7 @@
 mod bodies;
 mod mutations;
 
-use bodies::BODIES;
+use bodies::{BODIES, Body};
 use mutations::mutated;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,7 @@ fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Runs a body; what it must not do is an error that says where the input was kept.
-fn check(target: &str, body: fn(&[u8]), what: &str, input: &[u8], most: u64) -> Result<(), String> {
+fn check(target: &str, body: Body, what: &str, input: &[u8], most: u64) -> Result<(), String> {
     let start = Instant::now();
     let outcome = catch_unwind(AssertUnwindSafe(|| body(input)));
     let taken = start.elapsed();
@@ -97,7 +97,7 @@ fn every_body_has_a_target_and_a_corpus() {
 /// The check itself notices a body that panics, dawdles or takes memory.
 #[test]
 fn a_body_with_a_fault_is_noticed() {
-    let fault = |body: fn(&[u8]), most| check("planted", body, "x", b"input", most).unwrap_err();
+    let fault = |body: Body, most| check("planted", body, "x", b"input", most).unwrap_err();
     assert!(fault(|_| panic!("planted"), u64::MAX).contains("it panics"));
     if cfg!(target_os = "linux") {
         let most = ldyn::memory::peak().unwrap() / 2;
