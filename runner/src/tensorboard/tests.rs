@@ -11,7 +11,7 @@ fn decode(mut file: &[u8]) -> Vec<(u64, Vec<(String, f32)>)> {
         let (of_message, rest) = rest.split_at(4);
         for (bytes, sum) in [(length, of_length), (message, of_message)] {
             let crc = crc32c(bytes);
-            let masked = ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8);
+            let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
             assert_eq!(sum, masked.to_le_bytes());
         }
         let (mut step, mut values) = (0, Vec::new());
