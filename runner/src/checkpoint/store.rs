@@ -6,7 +6,7 @@ use crate::model::write_tensors;
 use crate::record::CHECKPOINTS;
 use crate::value::Census;
 use anyhow::{Context, Result, ensure};
-use candle_core::{Device, Tensor, safetensors};
+use candle_core::{DType, Device, Tensor, safetensors};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -65,6 +65,12 @@ pub fn load(folder: &Path, device: &Device) -> Result<Checkpoint> {
         state.check().context(STATE)?;
         let tensors: BTreeMap<_, _> = safetensors::load(folder.join(TENSORS), device)?.into_iter().collect();
         for (name, tensor) in &tensors {
+            let dtype = tensor.dtype();
+            // What stands for candle's types without numbers has no elements that could be counted.
+            ensure!(
+                matches!(dtype, DType::F32 | DType::F64),
+                "`{name}` is of type {dtype:?}, a checkpoint holds f32 or f64"
+            );
             let census = Census::of(tensor)?;
             ensure!(census.is_finite(), "`{name}` holds numbers that are not finite: {census}");
         }

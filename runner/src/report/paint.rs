@@ -193,10 +193,12 @@ fn placed(area: &Area, chart: &Chart) -> Placed {
         values
     };
     let plot = area.plotting_area().get_pixel_range().1;
+    // One within the axes: plotters adds up pixels in i32, and 0 may lie further from a short axis than these reach.
+    let any_y = area.y_range().start;
     Placed {
         plot: (plot.start, plot.end),
         values: chart.lines.iter().map(values).collect(),
-        moments: moments.into_iter().map(|(x, name)| (area.backend_coord(&(x, 0.0)).0, name)).collect(),
+        moments: moments.into_iter().map(|(x, name)| (area.backend_coord(&(x, any_y)).0, name)).collect(),
     }
 }
 

@@ -171,8 +171,9 @@ fn the_example_that_overflows_is_named_and_the_step_is_not_taken() {
         says(
             words,
             &[
+                // At the token that precedes it already: attention multiplies what is masked by 0, and 0·NaN is NaN.
                 &format!(
-                    "stage `{objective}`, step 3: log π is not finite in {response} of example 5 (token 2: NaN);"
+                    "stage `{objective}`, step 3: log π is not finite in {response} of example 5 (token 1: NaN);"
                 ),
                 &format!("all weights are finite, the largest, 3.0e38, is in `{EMBEDDING}`"),
                 "the batch is examples 4, 5",
