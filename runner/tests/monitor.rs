@@ -116,7 +116,9 @@ fn a_rate_is_lowered_and_a_mitigation_switched_on() {
 fn weights_that_diverge_stop_the_run_and_without_a_monitor_are_an_error() {
     let diverging = "stages.dpo.learning_rate=1e30";
     let folder = tempfile::tempdir().unwrap();
-    let (run, output) = demo(folder.path(), &[diverging]);
+    // No probe before the second step, which is the first to meet what the first has done.
+    let unprobed = "stages.dpo.probe_every_examples=1000";
+    let (run, output) = demo(folder.path(), &[diverging, unprobed]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(4), "{error}");
     assert!(error.contains("`not-finite`"), "{error}");
@@ -132,7 +134,7 @@ fn weights_that_diverge_stop_the_run_and_without_a_monitor_are_an_error() {
     assert!(run.join("report.html").exists());
 
     let folder = tempfile::tempdir().unwrap();
-    let (run, output) = demo(folder.path(), &[diverging, "monitor.enabled=false"]);
+    let (run, output) = demo(folder.path(), &[diverging, unprobed, "monitor.enabled=false"]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     for words in ["step 2: log π is not finite in y⁺ of example ", "03-dpo-000001 is the run before that"]

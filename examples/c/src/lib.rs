@@ -312,6 +312,7 @@ impl From<Error> for LdynStatus {
     }
 }
 
+// SAFETY: C's own, with this signature.
 unsafe extern "C" {
     safe fn abort() -> !;
 }

@@ -28,9 +28,13 @@ pub(super) struct Host<T> {
 }
 
 /// Returns an empty text, or what is wrong.
+///
+/// # Safety
+/// The arguments are those of the kernel that is named: `launch` has checked them.
 type Launch =
     unsafe extern "C" fn(*const c_char, *const c_char, u32, u32, usize, *mut *mut c_void) -> *const c_char;
 
+// SAFETY: C's own, with these signatures.
 #[allow(unsafe_code)]
 unsafe extern "C" {
     fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
