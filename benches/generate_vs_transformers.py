@@ -35,7 +35,9 @@ import transformers  # noqa: E402
 
 QUESTIONS = ("How do I rinse rice before I cook it?", "What is a horseshoe?", "How do I repot a cactus without being stung by it?",
              "Why is the sky blue?", "Can you name three rivers in France and the towns they pass?", "How long do eggs boil?",
-             "What should I pack for a week in the mountains in May?", "Who wrote the first dictionary?")
+             "What should I pack for a week in the mountains in May?", "Who wrote the first dictionary?",
+             "How is paper made?", "Is it safe to eat honey that is old?", "Which birds stay here in winter?", "What is a sonnet?",
+             "How do I get wax out of a tablecloth?", "Why do leaves turn red?", "Can cats eat rice?", "How far away is the moon?")
 EOS = 256
 
 
