@@ -243,7 +243,7 @@ fn gpt_neox(keys: &Keys, hidden_size: usize, heads: usize) -> Result<(Architectu
     // transformers takes n = int(head_dim·pct) as the denominator of the exponents and, when n is
     // odd, rotates n + 1 dimensions; base^(−2i/n) over n + 1 dimensions is a rotation to another base.
     let n = (head_dim as f64 * partial) as usize;
-    let rotary_dim = n.next_multiple_of(2);
+    let rotary_dim = n.checked_next_multiple_of(2).unwrap_or(usize::MAX);
     ensure!(
         n > 0 && rotary_dim <= head_dim,
         "`rotary_pct` = {partial} rotates {n} of the {head_dim} dimensions of a head; supported is at least 1, and at most {}: change it",
