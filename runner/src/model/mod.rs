@@ -128,11 +128,9 @@ impl Model {
     pub fn rounded(&self, dtype: DType) -> Result<Self> {
         let rounded = self.copy()?;
         for (name, var) in &rounded.params {
-            let stored = var.as_detached_tensor().to_dtype(dtype)?;
-            ensure!(
-                is_finite(&stored)? || !is_finite(var)?,
-                "`{name}` has weights that {dtype:?} cannot hold"
-            );
+            let Some(stored) = narrowed(var, dtype)? else {
+                bail!("`{name}` has weights that {dtype:?} cannot hold")
+            };
             var.set(&stored.to_dtype(self.dtype)?)?;
         }
         Ok(rounded)
@@ -441,6 +439,13 @@ const HASHED: usize = 1 << 16;
 /// The numbers of a tensor as little-endian bytes, row-major.
 fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     Ok(View::data(&tensor.to_device(&Device::Cpu)?.contiguous()?).into_owned())
+}
+
+/// A parameter's weights as `dtype`; none if there are finite ones that the type cannot hold.
+fn narrowed(var: &Var, dtype: DType) -> Result<Option<Tensor>> {
+    let stored = var.as_detached_tensor().to_dtype(dtype)?;
+    let fits = dtype == var.dtype() || is_finite(&stored)? || !is_finite(var)?;
+    Ok(fits.then_some(stored))
 }
 
 /// Whether no number is NaN or infinite.

@@ -1,9 +1,9 @@
 //! A model folder that `transformers` loads, written whole or not at all.
 
 use super::load::{INDEX, WEIGHTS};
-use super::{CONFIG, Model, is_finite};
+use super::{CONFIG, Model, narrowed};
 use crate::files;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -57,9 +57,9 @@ impl Model {
         let tensors = self
             .parameters()
             .map(|(name, var)| {
-                let stored = var.as_detached_tensor().to_dtype(dtype)?;
-                let fits = dtype == var.dtype() || is_finite(&stored)? || !is_finite(var)?;
-                ensure!(fits, "`{name}` has weights that {dtype:?} cannot hold: save as bf16 or f32");
+                let Some(stored) = narrowed(var, dtype)? else {
+                    bail!("`{name}` has weights that {dtype:?} cannot hold: save as bf16 or f32")
+                };
                 Ok((name, stored))
             })
             .collect::<Result<Vec<(&str, Tensor)>>>()?;

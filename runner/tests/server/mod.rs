@@ -1,7 +1,6 @@
 //! The server of `examples/chat_server.rs`, for tests that need a judge or a rephraser.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 /// The server, until it is dropped.
@@ -26,17 +25,6 @@ impl Server {
         let mut url = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
         Self { child, url: url.trim().to_owned() }
-    }
-
-    /// Completions that it was asked for.
-    #[allow(dead_code)]
-    pub fn calls(&self) -> usize {
-        let host = self.url.trim_start_matches("http://").trim_end_matches("/v1");
-        let mut stream = TcpStream::connect(host).unwrap();
-        write!(stream, "GET /calls HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-        let mut said = String::new();
-        stream.read_to_string(&mut said).unwrap();
-        said.split("\r\n\r\n").nth(1).unwrap().parse().unwrap()
     }
 }
 
