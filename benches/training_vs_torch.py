@@ -5,7 +5,7 @@ Needs: cargo; Python >= 3.10 with torch, transformers, tokenizers and, for `--wo
 tokenizers in `data/` (`--data`; examples/configs/README.md tells where from). From the repository's root:
 
     python benches/training_vs_torch.py [--shape 14m 70m qwen] [--work sft dpo trl probe start] [--threads 2 1]
-        [--rounds 5] [--steps 5] [--json FILE] [--ldyn PATH]
+        [--without reference] [--rounds 5] [--steps 5] [--json FILE] [--ldyn PATH]
 
 Both sides read one model folder of random weights (Pythia-14M's or 70M's shape, or four layers of Qwen2-0.5B's) and the same
 tokens: pairs of `hh-probe/probe_train.jsonl`, prompts cut to 256 tokens, both together to 512; f32 on the CPU with the same
@@ -242,16 +242,16 @@ def spread(values):
 
 def compare(bench, work, threads, say):
     """One work at one number of threads: a row a side."""
-    rounds = []
+    rounds, sides = [], [side for side in SIDES[work] if side not in bench.options.without]
     for number in range(bench.options.rounds):
         this = {}
-        for side in SIDES[work]:
+        for side in sides:
             say(f"{bench.shape}, {threads} threads, {work}: round {number + 1} of {bench.options.rounds}, {side}")
             this[side] = bench.side(work, side, threads, number)
         rounds.append(this)
     more_is_better = UNITS[work].endswith("/s")
     rows = []
-    for side in SIDES[work]:
+    for side in sides:
         values = [v for r in rounds for v in r[side]["values"]]
         row = {"shape": bench.shape, "threads": threads, "work": work, "side": side, "unit": UNITS[work], "values": values,
                "spread": spread(values), "peak": statistics.median(r[side]["peak"] for r in rounds)}
@@ -325,6 +325,8 @@ def parsed():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", nargs="+", choices=SHAPES, default=["14m"])
     parser.add_argument("--work", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--without", nargs="+", choices=sorted({side for sides in SIDES.values() for side in sides[1:]}), default=[],
+                        help="sides that are left out")
     parser.add_argument("--threads", nargs="+", type=int, default=[2, 1])
     parser.add_argument("--rounds", type=int, default=5, help="times that every side is started")
     parser.add_argument("--steps", type=int, default=5, help="timed steps of a start")

@@ -70,7 +70,7 @@ impl CustomOp1 for Activate {
     }
 }
 
-/// out = f(x), or f'(x)·u.
+/// out = f(x), or f'(x)·u. Plain loops: what `for_each` calls would not be compiled for the instruction set.
 fn map<T: Elem>(activation: Activation, out: &mut [T], x: &[T], u: Option<&[T]>) {
     macro_rules! each {
         ($f:ident) => {
@@ -78,19 +78,17 @@ fn map<T: Elem>(activation: Activation, out: &mut [T], x: &[T], u: Option<&[T]>)
                 None => simd(
                     #[inline(always)]
                     || {
-                        out.iter_mut().zip(x).for_each(
-                            #[inline(always)]
-                            |(o, x)| *o = $f(*x).0,
-                        )
+                        for (o, x) in out.iter_mut().zip(x) {
+                            *o = $f(*x).0;
+                        }
                     },
                 ),
                 Some(u) => simd(
                     #[inline(always)]
                     || {
-                        out.iter_mut().zip(x).zip(u).for_each(
-                            #[inline(always)]
-                            |((o, x), u)| *o = $f(*x).1 * *u,
-                        );
+                        for ((o, x), u) in out.iter_mut().zip(x).zip(u) {
+                            *o = $f(*x).1 * *u;
+                        }
                     },
                 ),
             }

@@ -40,8 +40,15 @@ impl<'a, T> Mat<'a, T> {
     }
 }
 
-/// Rows or columns of a piece, at the least.
+/// Rows of a piece, at the least, if the product is cut across its rows.
 const LEAST: usize = 128;
+
+/// Columns are cut at multiples of this: as many as the innermost loop of `gemm` takes with registers of 64 bytes.
+const COLUMNS: usize = 64;
+
+/// Rows in whose product with a piece of b goes about as much time as into copying that piece together: measured as 12
+/// to 83, the more so where b is given transposed.
+const COPY: usize = 80;
 
 /// The least number of rows of a product with `columns` columns for which `gemm` sums in the
 /// order of large products.
@@ -104,14 +111,10 @@ pub(super) fn product_anew<T: Elem>(
 /// `c` points to memory for m × n numbers that nobody else reads or writes meanwhile.
 #[allow(unsafe_code)]
 unsafe fn all_pieces<T: Elem>(c: Pointer<T>, [m, n, k]: [usize; 3], a: Mat<T>, b: Mat<T>, add: bool) {
-    let threads = rayon::current_num_threads();
-    let pieces = |extent: usize| if threads == 1 { 1 } else { (extent / LEAST).clamp(1, 4 * threads) };
-    // `gemm` copies all of b together for every piece of rows, and rows of a that lie close not at all.
-    let columns_first = n > m || (a.col == 1 && n >= 2 * LEAST);
-    let (by_rows, by_columns) = if columns_first { (1, pieces(n)) } else { (pieces(m), 1) };
+    let (by_rows, by_columns) = cut(m, n, rayon::current_num_threads());
     (0..by_rows * by_columns).into_par_iter().for_each(|piece| {
-        let rows = share(m, by_rows, piece / by_columns);
-        let columns = share(n, by_columns, piece % by_columns);
+        let rows = share(m, 1, by_rows, piece / by_columns);
+        let columns = share(n, COLUMNS, by_columns, piece % by_columns);
         let (a, b) = (a.from(rows.start, 0), b.from(0, columns.start));
         // SAFETY: c is m × n; the shares of its rows and columns do not overlap.
         unsafe {
@@ -147,9 +150,25 @@ fn check<T>(c: usize, [m, n, k]: [usize; 3], a: Mat<T>, b: Mat<T>) -> Result<()>
     Ok(())
 }
 
-/// The `i`-th of `parts` even parts of `0..n`.
-fn share(n: usize, parts: usize, i: usize) -> Range<usize> {
-    n * i / parts..n * (i + 1) / parts
+/// Into how many pieces across its rows and its columns a product is cut, so that the threads end together: no fewer
+/// than there are threads if it is large enough, and several each where that costs nothing, for a thread may be held up.
+fn cut(m: usize, n: usize, threads: usize) -> (usize, usize) {
+    // A piece that is small both ways would be summed in another order.
+    let least_columns = if m < least_rows(COLUMNS) { 2 * COLUMNS } else { COLUMNS };
+    let most =
+        |extent: usize, least: usize| if threads == 1 { 1 } else { (extent / least).clamp(1, 4 * threads) };
+    let (most_rows, most_columns) = (most(m, LEAST), most(n, least_columns));
+    let cuts = (1..=most_rows).flat_map(|r| (1..=most_columns).rev().map(move |c| (r, c)));
+    let time = |&(r, c): &(usize, usize)| {
+        (r * c).div_ceil(threads) * (m.div_ceil(r) + COPY) * n.div_ceil(COLUMNS).div_ceil(c)
+    };
+    cuts.min_by_key(time).expect("one piece at the least")
+}
+
+/// The `i`-th of `parts` even parts of `0..n`, which begin at multiples of `unit`.
+fn share(n: usize, unit: usize, parts: usize, i: usize) -> Range<usize> {
+    let at = |i: usize| (n.div_ceil(unit) * i / parts * unit).min(n);
+    at(i)..at(i + 1)
 }
 
 /// Where a product is written; its pieces do not overlap.
@@ -258,8 +277,32 @@ mod tests {
     }
 
     #[test]
+    fn threads_end_together_and_no_piece_is_small_both_ways() {
+        for (m, n) in
+            [(670, 128), (670, 384), (300, 70), (64, 200), (4, 50_304), (2048, 512), (1, 1), (90, 0)]
+        {
+            for threads in [1, 2, 3, 16] {
+                let (r, c) = cut(m, n, threads);
+                assert!((1..=4 * threads).contains(&r) && (1..=4 * threads).contains(&c));
+                let rows: Vec<_> = (0..r).map(|i| share(m, 1, r, i)).collect();
+                let columns: Vec<_> = (0..c).map(|i| share(n, COLUMNS, c, i)).collect();
+                for (cuts, n) in [(&rows, m), (&columns, n)] {
+                    assert!(cuts[0].start == 0 && cuts.windows(2).all(|w| w[0].end == w[1].start));
+                    assert_eq!(cuts.last().unwrap().end, n);
+                }
+                let small = |rows: &Range<usize>, columns: &Range<usize>| {
+                    rows.len() < least_rows(columns.len()) && (rows.len() < m || columns.len() < n)
+                };
+                assert!(!rows.iter().any(|r| columns.iter().any(|c| small(r, c))), "{m} × {n}, {threads}");
+            }
+        }
+        // Three pieces of 128 columns for two threads took a third longer than six of 64.
+        assert_eq!([cut(670, 128, 2), cut(670, 384, 2), cut(670, 64, 2)], [(1, 2), (1, 6), (2, 1)]);
+    }
+
+    #[test]
     fn no_bit_depends_on_the_number_of_threads_or_rows() {
-        for [m, n, k] in [[700, 70, 600], [70, 3000, 130], [9, 11, 2000]] {
+        for [m, n, k] in [[700, 70, 600], [70, 3000, 130], [9, 11, 2000], [300, 128, 50], [60, 200, 40]] {
             let a: Vec<f32> = draw(m * k, 0.7).iter().map(|x| *x as f32).collect();
             let b: Vec<f32> = draw(k * n, 1.3).iter().map(|x| *x as f32).collect();
             let with = |threads: usize, rows: usize| {
