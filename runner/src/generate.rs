@@ -9,9 +9,9 @@ pub use stop::Stop;
 use crate::model::Model;
 use crate::score::MAX_ROWS;
 use crate::seed;
-use crate::value::{Cache, Layout};
+use crate::value::{self, Cache, Layout};
 use anyhow::{Result, bail};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -152,10 +152,13 @@ fn continue_all(
 /// Draws a token for every sequence from its row of logits `[n, V]`.
 fn draw(logits: &Tensor, open: &mut [Open], sampling: &Sampling) -> Result<()> {
     let vocabulary = logits.dim(1)?;
-    let rows = logits.flatten_all()?;
-    match rows.dtype() {
-        DType::F64 => draw_rows(&rows.to_vec1::<f64>()?, vocabulary, open, sampling),
-        _ => draw_rows(&rows.to_dtype(DType::F32)?.to_vec1::<f32>()?, vocabulary, open, sampling),
+    let logits = logits.to_device(&Device::Cpu)?;
+    match logits.dtype() {
+        DType::F64 => value::with(&logits, |rows: &[f64]| Ok(draw_rows(rows, vocabulary, open, sampling)))?,
+        _ => {
+            let logits = logits.to_dtype(DType::F32)?;
+            value::with(&logits, |rows: &[f32]| Ok(draw_rows(rows, vocabulary, open, sampling)))?
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 /// Numbers that the fused operations are written for: `f32` and `f64`.
-pub(super) trait Elem: Erfc {
+pub(crate) trait Elem: Erfc {
     /// The numbers of a storage of this type.
     fn slice(storage: &CpuStorage) -> Option<&[Self]>;
 
@@ -114,7 +114,7 @@ pub(super) fn view<'a, T: Elem>(storage: &'a CpuStorage, layout: &Layout) -> Res
 }
 
 /// Calls `f` with the numbers of a tensor, copied first where they are not contiguous.
-pub(super) fn with<T: Elem, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
+pub(crate) fn with<T: Elem, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> Result<R>) -> Result<R> {
     let tensor = tensor.detach().contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
@@ -255,18 +255,17 @@ pub(super) fn sum<T: Elem>(n: usize, f: impl Fn(usize) -> T) -> T {
     total(lanes)
 }
 
-/// The sum of the lanes.
+/// The sum of the lanes: the upper half onto the lower one, four times.
 #[inline(always)]
-pub(super) fn total<T: Elem>(mut lanes: [T; LANES]) -> T {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            let other = lanes[lane + width];
-            lanes[lane] += other;
-        }
-        width /= 2;
+pub(super) fn total<T: Elem>(lanes: [T; LANES]) -> T {
+    let (mut eight, mut four) = ([T::ZERO; 8], [T::ZERO; 4]);
+    for l in 0..8 {
+        eight[l] = lanes[l] + lanes[l + 8];
     }
-    lanes[0]
+    for l in 0..4 {
+        four[l] = eight[l] + eight[l + 4];
+    }
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// The largest number; NaN is passed over.

@@ -3,7 +3,7 @@
 use ldyn_core::Real;
 
 /// Numbers with a fast erfc.
-pub(super) trait Erfc: Real {
+pub(crate) trait Erfc: Real {
     /// Coefficients (highest power first) of a polynomial p, and (a, b), with
     /// erfc(z) = e^(−z²)·t·p(a·t + b) for t = 1/(1 + 0.4·z) and z ≥ 0.
     const POLYNOMIAL: (&'static [Self], Self, Self);

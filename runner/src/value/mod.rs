@@ -37,7 +37,7 @@ pub(crate) use cache::Pass;
 pub(crate) use census::Census;
 #[cfg(test)]
 pub(crate) use cpu::composed_only;
-pub(crate) use cpu::{maximum, simd};
+pub(crate) use cpu::{maximum, simd, with};
 #[cfg(any(feature = "cuda", test))]
 pub(crate) use cuda::Kernel;
 #[cfg(feature = "cuda")]

@@ -302,22 +302,22 @@ mod tests {
 
     #[test]
     fn no_bit_depends_on_the_number_of_threads_or_rows() {
-        for [m, n, k] in [[700, 70, 600], [70, 3000, 130], [9, 11, 2000], [300, 128, 50], [60, 200, 40]] {
+        let sizes =
+            [[700, 70, 600], [70, 3000, 130], [9, 11, 2000], [300, 128, 50], [60, 200, 40], [260, 400, 600]];
+        for ([m, n, k], turned) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
             let a: Vec<f32> = draw(m * k, 0.7).iter().map(|x| *x as f32).collect();
             let b: Vec<f32> = draw(k * n, 1.3).iter().map(|x| *x as f32).collect();
             let with = |threads: usize, rows: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let mut c = vec![0.0; rows * n];
-                pool.install(|| {
-                    product(&mut c, [rows, n, k], Mat::rows(&a[..rows * k], k), Mat::rows(&b, n), false)
-                        .unwrap();
-                });
+                let (a, mut c) = (Mat::rows(&a[..rows * k], k), vec![0.0; rows * n]);
+                let b = if turned { Mat::rows(&b, k).t() } else { Mat::rows(&b, n) };
+                pool.install(|| product(&mut c, [rows, n, k], a, b, false).unwrap());
                 c
             };
             let one = with(1, m);
-            assert!(one == with(3, m), "{m} × {n} × {k}");
+            assert!(one == with(3, m), "{m} × {n} × {k}, turned: {turned}");
             let fewer = m.min(least_rows(n).max(m / 2));
-            assert!(one[..fewer * n] == with(2, fewer), "{m} × {n} × {k} with {fewer} rows");
+            assert!(one[..fewer * n] == with(2, fewer), "{m} × {n} × {k}, {fewer} rows, turned: {turned}");
         }
     }
 }
