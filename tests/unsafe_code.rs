@@ -19,6 +19,7 @@ const LIST: &[Entry] = &[
         &[("block", 3), ("fn", 3)],
         "slices are made of C's pointers and lengths, as far as these can be checked",
     ),
+    ("examples/c/src/tests.rs", &[("block", 4)], "tests call the functions as C does, by pointer"),
     ("examples/playground/src/lib.rs", &[("attribute", 13)], "the page finds functions by their names"),
     (
         "examples/playground/src/state.rs",

@@ -7,7 +7,12 @@
 //! thread. The digits do not depend on the machine.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 mod memory;
+#[cfg(test)]
+mod tests;
 
 use core::ffi::{CStr, c_char, c_int};
 use ldyn_core::simplex::Distribution;
@@ -313,11 +318,13 @@ impl From<Error> for LdynStatus {
 }
 
 // SAFETY: C's own, with this signature.
+#[cfg(not(test))]
 unsafe extern "C" {
     safe fn abort() -> !;
 }
 
 /// A panic would be a fault of this library; there is nobody here to unwind to.
+#[cfg(not(test))]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     abort()
