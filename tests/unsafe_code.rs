@@ -42,6 +42,11 @@ const LIST: &[Entry] = &[
         "tests load the kernels as a processor's library, and call them by pointer",
     ),
     (
+        "runner/src/value/cuda/product.rs",
+        &[("block", 2)],
+        "memory of a GPU is taken without filling it, and cuBLAS, which takes pointers, fills it",
+    ),
+    (
         "runner/src/value/product.rs",
         &[("block", 5), ("fn", 2), ("impl", 2)],
         "threads write to pieces of one matrix that do not overlap, some of it new memory, through `gemm`, which takes pointers",

@@ -21,10 +21,11 @@ pub use template::template;
 pub use tracking::Tracking;
 
 use crate::data::{Cut, EosInText, Format, Lengths, TruncationMode};
-use crate::files;
 use crate::hub::{self, Role};
 use crate::model::Checkpoint;
 use crate::record::{Compat, Fault};
+use crate::value::Precision;
+use crate::{device, files};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -55,6 +56,10 @@ pub struct Study {
     /// Number type of weights and activations: `f32` or `f64`.
     #[serde(default = "default_dtype")]
     pub dtype: String,
+    /// What products of weights and activations round their operands to: `full` for not at all, `bf16`, or `tf32` on a
+    /// GPU. Weights, activations, log-probabilities and the optimiser stay in `dtype`.
+    #[serde(default)]
+    pub precision: Precision,
     /// What a forward pass keeps for the backward pass: `none` to keep all that it reads, `blocks` to run each block again
     /// (gradient checkpointing: less memory, a third more work).
     #[serde(default)]
@@ -335,6 +340,7 @@ impl Study {
         for (role, named) in self.named_mut() {
             *named = hub::cached(role, named)?;
         }
+        self.precision.check(device::dtype(&self.dtype)?, self.device.starts_with("cuda"))?;
         self.complete_compat()?;
         self.data.lengths().check(None).context("[data]")?;
         self.monitor.check().context("[monitor]")?;
@@ -415,6 +421,14 @@ impl Study {
         study.data.train = data.map(Path::to_owned);
         study.stages.push(Stage::new(objective));
         Ok(study)
+    }
+
+    /// The device and what is computed in, such as `cpu f32` or `cuda f32, products of bf16`.
+    ///
+    /// # Errors
+    /// A `dtype` that there is not.
+    pub fn arithmetic(&self) -> Result<String> {
+        Ok(format!("{} {}", self.device, self.precision.words(device::dtype(&self.dtype)?)))
     }
 
     /// Where reference log-probabilities are kept.

@@ -5,9 +5,10 @@ use crate::model::ModelConfig;
 use crate::score::Item;
 use crate::study::Inputs;
 use crate::train::{self, Cadence, Example};
-use crate::{device, memory, value};
+use crate::value::{self, Precision, Value};
+use crate::{device, memory};
 use anyhow::{Result, ensure};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde::Serialize;
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ pub struct Plan {
     pub model: String,
     /// Its weights.
     pub parameters: usize,
+    /// The device and what is computed in, such as `cpu f32` or `cuda f32, products of bf16`.
+    pub arithmetic: String,
     /// One probe sweep.
     pub probe: Sweep,
     /// The stages in order.
@@ -86,7 +89,8 @@ pub struct Memory {
     pub gradients: u64,
     /// What the forward pass of the largest batch leaves for the backward, and the head's logits.
     pub activations: u64,
-    /// One more copy of the largest weight matrix, for sums over it.
+    /// One more copy of the largest weight matrix, for sums over it; and the rounded operands of the largest product,
+    /// which are there while it is computed.
     pub temporary: u64,
 }
 
@@ -180,7 +184,8 @@ pub fn seconds(operations: f64, rate: f64) -> f64 {
     operations / (EFFICIENCY * rate)
 }
 
-/// Floating-point operations a second of a matrix product on the study's device and in its number type, measured now.
+/// Floating-point operations a second of a matrix product on the study's device, in its number type and precision,
+/// measured now.
 ///
 /// # Errors
 /// A device that cannot multiply.
@@ -192,7 +197,11 @@ pub fn rate(study: &Study) -> Result<f64> {
     let mut best = f64::INFINITY;
     while best.is_infinite() || started.elapsed() < Duration::from_millis(100) {
         let one = Instant::now();
-        a.matmul(&a)?.device().synchronize()?;
+        let product = match study.precision {
+            Precision::Full => a.matmul(&a)?,
+            precision => a.linear(&a, None, precision)?,
+        };
+        product.device().synchronize()?;
         best = best.min(one.elapsed().as_secs_f64());
     }
     Ok(2.0 * (n as f64).powi(3) / best)
@@ -215,6 +224,7 @@ pub fn plan(study: &Study, inputs: &Inputs) -> Result<Plan> {
     Ok(Plan {
         model: inputs.config.describe(),
         parameters: inputs.config.n_parameters(),
+        arithmetic: study.arithmetic()?,
         probe,
         stages: study.stages.iter().map(of_stage).collect::<Result<_>>()?,
         notes: inputs.notes.clone(),
@@ -277,11 +287,26 @@ fn memory(study: &Study, config: &ModelConfig, stage: &Stage, largest: &Work) ->
     let copies = copies.into_iter().filter(|copy| *copy).count();
     let rows = largest.rows * config.kept_per_row(study.checkpoint) * number;
     let logits = value::logits_bytes(largest.targets, config.vocab_size, number);
+    let rounded = match study.precision {
+        Precision::Bf16 => rounded_bytes(study, config, largest),
+        Precision::Full | Precision::Tf32 => 0,
+    };
     Ok(Memory {
         weights: (model * (1 + copies)) as u64,
         optimizer: (model * stage.optimizer.averages()) as u64,
         gradients: model as u64,
         activations: (rows + logits) as u64,
-        temporary: (config.embedding_size() * number) as u64,
+        temporary: (config.embedding_size() * number + rounded) as u64,
     })
+}
+
+/// Bytes of the rounded operands of the largest product: on a CPU in f32; on a GPU in bf16, the residual of the
+/// logits among them.
+fn rounded_bytes(study: &Study, config: &ModelConfig, largest: &Work) -> usize {
+    let numbers = config.largest_operands(largest.rows, largest.targets);
+    if study.device == "cpu" {
+        return numbers * size_of::<f32>();
+    }
+    let number = DType::BF16.size_in_bytes();
+    numbers * number + value::logits_bytes(largest.targets, config.vocab_size, size_of::<f32>()) / 2
 }

@@ -115,7 +115,7 @@ pub fn log_probs(model: &Model, packed: &Packed, stats: Option<&mut Vec<TokenSta
     let tape = model.tape(&packed.layout);
     let hidden = model.hidden(&tape, &packed.ids, &packed.layout)?;
     let rows = Tensor::new(packed.rows.as_slice(), model.device())?;
-    hidden.rows(&rows)?.log_probs(&model.head(&tape)?, &packed.targets, stats)
+    hidden.rows(&rows)?.log_probs(&model.head(&tape)?, &packed.targets, model.precision, stats)
 }
 
 /// Statistics of every packed target.
@@ -126,7 +126,8 @@ pub fn token_stats(model: &Model, packed: &Packed) -> Result<Vec<TokenStats<f64>
     let hidden = model.hidden_detached(&packed.ids, &packed.layout)?;
     let rows = Tensor::new(packed.rows.as_slice(), model.device())?;
     let mut stats = Vec::with_capacity(packed.targets.len());
-    Value::rows(&hidden, &rows)?.log_probs(&model.head_detached()?, &packed.targets, Some(&mut stats))?;
+    let (hidden, head) = (Value::rows(&hidden, &rows)?, model.head_detached()?);
+    hidden.log_probs(&head, &packed.targets, model.precision, Some(&mut stats))?;
     Ok(stats)
 }
 

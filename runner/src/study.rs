@@ -148,7 +148,7 @@ impl<'a> Run<'a> {
             title: study.title.clone(),
             seed: study.seed,
             threads: rayon::current_num_threads(),
-            device: format!("{} {}", study.device, study.dtype),
+            device: study.arithmetic()?,
             environment: Some(Environment::here()),
             peak_memory: None,
             model: model.describe(),
@@ -408,7 +408,7 @@ impl<'a> Run<'a> {
         examples: &mut [Example],
     ) -> Result<String> {
         let other = match &stage.reference {
-            Some(folder) => Some(Model::load(folder, self.model.dtype(), self.model.device())?),
+            Some(folder) => Some(self.model.load_another(folder)?),
             None => None,
         };
         let reference = other.as_ref().unwrap_or(&self.model);
@@ -503,7 +503,7 @@ pub fn open_model(study: &Study, config: &ModelConfig, dtype: DType, device: &De
         Some(folder) => Model::load(folder, dtype, device),
         None => Model::init(config.clone(), dtype, device, &mut seed::rng(study.seed, "init")),
     }?;
-    model.checkpoint = study.checkpoint;
+    (model.checkpoint, model.precision) = (study.checkpoint, study.precision);
     Ok(model)
 }
 

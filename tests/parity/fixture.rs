@@ -7,6 +7,7 @@ use ldyn::config::Stage;
 use ldyn::model::Model;
 use ldyn::score::Item;
 use ldyn::train::{Example, Loss};
+use ldyn::value::Precision;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -149,6 +150,13 @@ impl Fixture {
         Model::load(&self.folder, DType::F32, &Device::Cpu)
     }
 
+    /// [`Fixture::model`], with products in a precision.
+    pub fn model_in(&self, precision: Precision) -> Result<Model> {
+        let mut model = self.model()?;
+        model.precision = precision;
+        Ok(model)
+    }
+
     /// Every pair as one item: the prompt with chosen and rejected.
     pub fn items(&self) -> Vec<Item<'_>> {
         let responses = |pair| ["chosen", "rejected"].map(|kind| Pair::response(pair, kind)).to_vec();
@@ -198,9 +206,34 @@ pub fn loss(stage: &Stage) -> Result<Loss> {
     })
 }
 
+/// What torch's autocast to bf16 makes of a fixture: summed log-probabilities, and losses of all pairs.
+#[derive(Debug, Deserialize)]
+pub struct Autocast {
+    pub chosen: Vec<f64>,
+    pub rejected: Vec<f64>,
+    pub losses: Vec<AutocastLoss>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct AutocastLoss {
+    pub name: String,
+    pub loss: f64,
+    pub gradient_norm: f64,
+}
+
+/// `autocast.json`, by fixture.
+pub fn autocast() -> HashMap<String, Autocast> {
+    let text = std::fs::read_to_string(root().join("autocast.json")).expect("autocast.json is there");
+    serde_json::from_str(&text).expect("autocast.json is as `make_fixtures.py autocast` writes it")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures")
+}
+
 /// Every fixture, by name.
 pub fn all() -> Vec<Fixture> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures");
+    let root = root();
     let entries = std::fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut folders: Vec<PathBuf> = paths.filter(|path| path.is_dir()).collect();

@@ -6,16 +6,17 @@ mod fixture;
 mod tolerance;
 
 use candle_core::{DType, Device, Tensor};
-use fixture::{Fixture, Source, all, loss};
+use fixture::{Fixture, LossCase, Source, all, autocast, loss};
 use ldyn::generate::{Prompt, Sampling, Stop, generate};
 use ldyn::model::{Architecture, Model};
 use ldyn::probe::When;
 use ldyn::record::Metrics;
 use ldyn::score;
 use ldyn::train::{self, Cadence, Example, Gradients, Intervention, Observer};
-use ldyn::value::Layout;
+use ldyn::value::{Layout, Precision};
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use tolerance::{Comparison, Tolerance};
 
 /// Examples in one forward and backward pass; with four pairs the last pass is a smaller one.
 const PASS: usize = 3;
@@ -57,9 +58,18 @@ fn the_fixtures_cover_both_architectures_and_losses_of_every_kind() {
 
 #[test]
 fn logits_equal_those_of_transformers() {
-    let mut close = tolerance::LOGITS.begin();
+    compare_logits(Precision::Full, tolerance::LOGITS.begin()).finish();
+}
+
+#[test]
+fn logits_of_rounded_operands_are_near_those_of_transformers_but_not_equal() {
+    compare_logits(Precision::Bf16, tolerance::LOGITS.begin_in(Precision::Bf16)).finish();
+    assert!(compare_logits(Precision::Bf16, tolerance::LOGITS.begin()).fails(), "nothing was rounded");
+}
+
+fn compare_logits(precision: Precision, mut close: Comparison) -> Comparison {
     for f in all() {
-        let model = f.model().unwrap();
+        let model = f.model_in(precision).unwrap();
         for (name, expected) in f.tensors.iter().filter(|(name, _)| name.starts_with("logits.")) {
             let [_, pair, kind] = name.split('.').collect::<Vec<_>>()[..] else { panic!("{name}") };
             let pair = &f.expected.pairs[pair.parse::<usize>().unwrap()];
@@ -77,7 +87,7 @@ fn logits_equal_those_of_transformers() {
             }
         }
     }
-    close.finish();
+    close
 }
 
 #[test]
@@ -132,6 +142,50 @@ fn log_probabilities_and_argmax_of_every_token_equal_those_of_transformers() {
 }
 
 #[test]
+fn rounded_operands_give_log_probabilities_losses_and_gradients_near_those_of_f32_and_of_autocast() {
+    let begin = |tolerance: &'static Tolerance| tolerance.begin_in(Precision::Bf16);
+    let (mut sums, mut sums_cast) = (begin(&tolerance::LOGP_SUM), begin(&tolerance::LOGP_SUM));
+    let (mut losses, mut losses_cast) = (begin(&tolerance::LOSS), begin(&tolerance::LOSS));
+    let (mut norms, mut norms_cast) = (begin(&tolerance::GRADIENT_NORM), begin(&tolerance::GRADIENT_NORM));
+    let autocast = autocast();
+    for f in all() {
+        let (model, cast) = (f.model_in(Precision::Bf16).unwrap(), &autocast[&f.expected.variant]);
+        for (i, scored) in score::score(&model, &f.items()).unwrap().iter().enumerate() {
+            for (kind, s, cast) in
+                [("chosen", &scored[0], cast.chosen[i]), ("rejected", &scored[1], cast.rejected[i])]
+            {
+                let at = || format!("{} pair {i} {kind}", f.expected.variant);
+                sums.compare(s.logp, f.response(i, kind).logp, at);
+                sums_cast.compare(s.logp, cast, || at() + " under autocast");
+            }
+        }
+        for case in &f.expected.losses {
+            let at = || format!("{} {}", f.expected.variant, case.name);
+            let (loss, gradients) = loss_and_gradients(&model, &f, case);
+            let norm = gradients.norm().unwrap();
+            losses.compare(loss, case.loss, at);
+            norms.compare(norm, case.gradient_norm, at);
+            if let Some(cast) = cast.losses.iter().find(|cast| cast.name == case.name) {
+                losses_cast.compare(loss, cast.loss, || at() + " under autocast");
+                norms_cast.compare(norm, cast.gradient_norm, || at() + " under autocast");
+            }
+        }
+    }
+    for comparison in [sums, sums_cast, losses, losses_cast, norms, norms_cast] {
+        comparison.finish();
+    }
+}
+
+/// The loss of all pairs of a fixture, and its gradient.
+fn loss_and_gradients(model: &Model, f: &Fixture, case: &LossCase) -> (f64, Gradients) {
+    let examples: Vec<Example> = (0..f.expected.pairs.len()).map(|i| f.example(&case.stage, i)).collect();
+    let batch: Vec<&Example> = examples.iter().collect();
+    let mut gradients = Gradients::new(model).unwrap();
+    let means = train::accumulate(model, &loss(&case.stage).unwrap(), &batch, PASS, &mut gradients).unwrap();
+    (means.loss, gradients)
+}
+
+#[test]
 fn losses_and_gradients_of_every_parameter_equal_those_of_torch_and_trl() {
     let mut losses = tolerance::LOSS.begin();
     let mut global = tolerance::GRADIENT_NORM.begin();
@@ -142,13 +196,8 @@ fn losses_and_gradients_of_every_parameter_equal_those_of_torch_and_trl() {
         assert_eq!(names, f.expected.parameters, "{}", f.expected.variant);
         for case in &f.expected.losses {
             let at = |what: &str| format!("{} {} ({:?}) {what}", f.expected.variant, case.name, case.source);
-            let examples: Vec<Example> =
-                (0..f.expected.pairs.len()).map(|i| f.example(&case.stage, i)).collect();
-            let mut gradients = Gradients::new(&model).unwrap();
-            let batch: Vec<&Example> = examples.iter().collect();
-            let means =
-                train::accumulate(&model, &loss(&case.stage).unwrap(), &batch, PASS, &mut gradients).unwrap();
-            losses.compare(means.loss, case.loss, || at("loss"));
+            let (loss, gradients) = loss_and_gradients(&model, &f, case);
+            losses.compare(loss, case.loss, || at("loss"));
             global.compare(gradients.norm().unwrap(), case.gradient_norm, || at("gradient"));
             let least = tolerance::TENSOR_GRADIENT_FLOOR * case.gradient_norm;
             assert_eq!(gradients.values.len(), case.gradient_norms.len(), "{}", at("parameters"));

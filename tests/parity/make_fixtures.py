@@ -14,6 +14,7 @@ The fixtures are committed; no build and no test needs Python. To make them agai
     pip install packaging pyyaml regex tqdm huggingface_hub==2.4.0 pyarrow==26.0.1 dill==0.4.1 multiprocess xxhash pandas psutil typer rich
     python tests/parity/make_fixtures.py                # all
     python tests/parity/make_fixtures.py neox_parallel  # some
+    python tests/parity/make_fixtures.py autocast       # autocast.json, from the folders as they are
 
 The libraries compute in f32; statistics of distributions and norms are taken in f64 from what they return. Losses that TRL
 has are TRL's own (`"source": "trl"`: its trainer, its tokenisation, its padded batch); the others are written out here
@@ -23,6 +24,9 @@ Each folder of `fixtures/` is a model folder with
     expected.json         the pairs, response statistics, losses with gradient norms, greedy continuations, training runs
     expected.safetensors  logits of some pairs, log-probabilities of every response token
     training.safetensors  what three optimiser steps add to every parameter (two of the models)
+
+`autocast.json` has what some of it becomes under torch's autocast to bf16, by model. That rounds the operands of products
+as ldyn's `precision = "bf16"` does, and their results too, and those of the attention.
 """
 
 import os
@@ -99,7 +103,7 @@ def response_logits(model, pair, kind):
 
 def response_logps(model, pair, kind):
     _, z = response_logits(model, pair, kind)
-    return torch.log_softmax(z, -1).gather(1, torch.tensor(pair[kind])[:, None])[:, 0]
+    return torch.log_softmax(z.float(), -1).gather(1, torch.tensor(pair[kind])[:, None])[:, 0]
 
 
 def statistics(z, labels):
@@ -163,6 +167,16 @@ LOSSES = {
 }
 
 
+def sums(model, pairs, reference_logps):
+    """What the formulas need, sequence by sequence and without padding."""
+    p = {}
+    for kind in ("chosen", "rejected"):
+        p[kind] = torch.stack([response_logps(model, pair, kind).sum() for pair in pairs])
+        p[f"ref_{kind}"] = reference_logps[kind]
+        p[f"n_{kind}"] = torch.tensor([len(pair[kind]) for pair in pairs])
+    return p
+
+
 class Scorer:
     """A policy and its reference on the pairs: by formula, and through TRL's trainer."""
 
@@ -189,14 +203,7 @@ class Scorer:
         return trainer
 
     def sums(self, model, batch):
-        """What the formulas need, sequence by sequence and without padding."""
-        pairs = [self.pairs[i] for i in batch]
-        p = {}
-        for kind in ("chosen", "rejected"):
-            p[kind] = torch.stack([response_logps(model, pair, kind).sum() for pair in pairs])
-            p[f"ref_{kind}"] = self.reference_logps[kind][batch]
-            p[f"n_{kind}"] = torch.tensor([len(pair[kind]) for pair in pairs])
-        return p
+        return sums(model, [self.pairs[i] for i in batch], {kind: logps[batch] for kind, logps in self.reference_logps.items()})
 
     def trl_loss(self, loss_type, label_smoothing, batch):
         """TRL's own number, on its padded batch."""
@@ -373,10 +380,31 @@ def make(variant, scratch):
           f"  log-ratios {min(ratios):.2f} … {max(ratios):.2f}", flush=True)
 
 
+def autocast(variant):
+    """Summed log-probabilities, losses and gradient norms under autocast to bf16."""
+    folder = FIXTURES / variant.name
+    expected = json.loads((folder / "expected.json").read_text())
+    model, kinds = load(folder), ("chosen", "rejected")
+    reference = {kind: torch.tensor([r["reference_logp"] for r in expected["responses"] if r["kind"] == kind]) for kind in kinds}
+    found = {"losses": []}
+    for name in ("sft", "dpo"):
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            p = sums(model, expected["pairs"], reference)
+            loss = LOSSES[name][2](p)
+        loss.backward()
+        _, total = norms(gradient(model), disk_names(model, folder))
+        found["losses"].append({"name": name, "loss": loss.item(), "gradient_norm": total})
+    return {kind: p[kind].tolist() for kind in kinds} | found
+
+
 def main():
     found = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__, "trl": trl.__version__}
     assert found == PINNED, f"these fixtures are made with {PINNED}, found {found}"
     transformers.logging.set_verbosity_error()
+    if sys.argv[1:] == ["autocast"]:
+        (FIXTURES / "autocast.json").write_text(to_json({variant.name: autocast(variant) for variant in VARIANTS}) + "\n")
+        return
     with tempfile.TemporaryDirectory() as scratch:
         for variant in VARIANTS:
             if len(sys.argv) == 1 or variant.name in sys.argv[1:]:

@@ -50,6 +50,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         json["operations_per_second"] = rate.into();
         out!("{}", serde_json::to_string_pretty(&json)?);
     } else {
+        out!("{}; {}", plan.model, plan.arithmetic);
         out!("{}", text(&plan, seconds));
         out!("about {} at the rate of a matrix product just now", report::duration(whole));
     }
@@ -87,5 +88,5 @@ fn text(plan: &Plan, seconds: impl Fn(f64) -> f64) -> String {
             memory::text(stage.memory.total()),
         ]);
     }
-    format!("{}\n{}", plan.model, report::aligned(&lines, 1))
+    report::aligned(&lines, 1)
 }

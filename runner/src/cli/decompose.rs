@@ -1,4 +1,4 @@
-use super::{Named, named, refuse_existing};
+use super::{Arithmetic, Named, named, refuse_existing};
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ProbeOptions, ReadOptions, TokenizedRecord, Tokenizer};
@@ -7,7 +7,7 @@ use crate::dynamics::kernel;
 use crate::model::Model;
 use crate::progress::Progress;
 use crate::train::{self, Example, Loss, Optimizer, Update};
-use crate::{device, report, seed, study};
+use crate::{report, seed, study};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 
@@ -70,12 +70,8 @@ pub(super) struct Args {
     /// Write a page with the heat map to this file.
     #[arg(long)]
     html: Option<PathBuf>,
-    /// `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// `f32` or `f64`; f64 where remainders are to be measured.
-    #[arg(long, default_value = "f32")]
-    dtype: String,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
     /// Seed of built kinds and random vectors.
     #[arg(long, default_value_t = 1024)]
     seed: u64,
@@ -119,11 +115,11 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     for path in [&args.json, &args.html].into_iter().flatten() {
         refuse_existing(path)?;
     }
-    let device = device::open(&args.device)?;
+    let device = args.arithmetic.device()?;
     let checkpoint = args.checkpoint.as_ref().map(|folder| checkpoint::load(folder, &device)).transpose()?;
     let study = settings(args, checkpoint.as_ref())?;
     let stage = &study.stages[0];
-    let model = Model::load(&args.model, device::dtype(&args.dtype)?, &device)?;
+    let model = args.arithmetic.load(&args.model)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
     let loss = Loss::of(stage)?;
     if let Some(checkpoint) = &checkpoint {
@@ -214,7 +210,7 @@ fn examples(
     let (records, _) = study::tokenize(&study.data, read.format, &records, tokenizer)?;
     let mut examples = study::examples(stage, &records)?;
     let other = match &stage.reference {
-        Some(folder) => Some(Model::load(folder, model.dtype(), model.device())?),
+        Some(folder) => Some(model.load_another(folder)?),
         None => None,
     };
     train::add_reference(other.as_ref().unwrap_or(model), loss, &mut examples)?;

@@ -1,13 +1,12 @@
-use super::{Named, named, refuse_existing};
+use super::{Arithmetic, Named, named, refuse_existing};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ProbeOptions, ReadOptions, Tokenizer};
 use crate::dynamics::kernel::{influence, stability};
-use crate::model::Model;
 use crate::progress::Progress;
 use crate::record::{Influence, JsonlWriter};
 use crate::statistics::estimate;
 use crate::train::{self, Example, Loss};
-use crate::{device, report, seed, study};
+use crate::{report, seed, study};
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
 
@@ -47,12 +46,8 @@ pub(super) struct Args {
     /// Seed of built kinds and random vectors.
     #[arg(long, default_value_t = 1024)]
     seed: u64,
-    /// `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// `f32` or `f64`.
-    #[arg(long, default_value = "f32")]
-    dtype: String,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
 }
 
 impl Args {
@@ -123,7 +118,7 @@ fn measure(args: &Args, folder: &Path) -> Result<Vec<Influence>> {
     let settings = config::with_overrides(&settings, &args.set)?;
     let stage = &settings.stages[0];
     let loss = Loss::of(stage)?;
-    let model = Model::load(folder, device::dtype(&args.dtype)?, &device::open(&args.device)?)?;
+    let model = args.arithmetic.load(folder)?;
     let tokenizer = Tokenizer::load(folder, None)?;
     let need = if loss.of_pairs().is_some() { Need::Pair } else { Need::Chosen };
     let wanted = args.updates.max(args.prompts);

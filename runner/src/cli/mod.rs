@@ -29,11 +29,15 @@ mod triage;
 mod verify;
 
 use crate::config::{self, Study};
+use crate::device;
 use crate::hub::{self, Role};
 use crate::interrupt::Interrupted;
+use crate::model::Model;
 use crate::progress::Progress;
 use crate::study::Stopped;
+use crate::value::Precision;
 use anyhow::{Context, Result, ensure};
+use candle_core::Device;
 use clap::{Parser, Subcommand};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -79,6 +83,35 @@ enum Verb {
     Selftest(selftest::Args),
     Verify(verify::Args),
     Env(env::Args),
+}
+
+/// Where a verb computes, and in what.
+#[derive(Debug, clap::Args)]
+struct Arithmetic {
+    /// `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// `f32`, or `f64` where remainders are to be measured.
+    #[arg(long, default_value = "f32")]
+    dtype: String,
+    /// What matrix products round their operands to, as a study's `precision`: `full`, `bf16`, or `tf32` on a GPU.
+    #[arg(long, default_value_t)]
+    precision: Precision,
+}
+
+impl Arithmetic {
+    fn device(&self) -> Result<Device> {
+        device::open(&self.device)
+    }
+
+    /// Reads a model folder.
+    fn load(&self, folder: &Path) -> Result<Model> {
+        let (dtype, device) = (device::dtype(&self.dtype)?, self.device()?);
+        self.precision.check(dtype, device.is_cuda())?;
+        let mut model = Model::load(folder, dtype, &device)?;
+        model.precision = self.precision;
+        Ok(model)
+    }
 }
 
 /// The data table of a study file for one data file, with the command line's overrides.

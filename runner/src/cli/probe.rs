@@ -1,9 +1,8 @@
-use super::{Named, data_table, named};
+use super::{Arithmetic, Named, data_table, named};
 use crate::data::{self, ProbeOptions, ReadOptions, Tokenizer};
-use crate::model::Model;
 use crate::progress::Progress;
 use crate::record::JsonlWriter;
-use crate::{device, probe, study};
+use crate::{probe, study};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 
@@ -36,12 +35,8 @@ pub(super) struct Args {
     /// Seed of built kinds.
     #[arg(long, default_value_t = 1024)]
     seed: u64,
-    /// `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// `f32` or `f64`.
-    #[arg(long, default_value = "f32")]
-    dtype: String,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
 }
 
 /// Records scored between two writes.
@@ -55,7 +50,7 @@ impl Args {
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let settings = data_table(&args.model, &args.data, args.limit, &args.set)?;
-    let model = Model::load(&args.model, device::dtype(&args.dtype)?, &device::open(&args.device)?)?;
+    let model = args.arithmetic.load(&args.model)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
     let read = data::read(
         &args.data,

@@ -81,7 +81,7 @@ fn planned(grid: &Grid) -> Result<String> {
 }
 
 /// Steps of a study, seconds of its longest step and of a probe, its memory and time.
-fn takes(study: &Study, rates: &mut BTreeMap<[String; 2], f64>) -> Result<[String; 5]> {
+fn takes(study: &Study, rates: &mut BTreeMap<[String; 3], f64>) -> Result<[String; 5]> {
     for (role, named) in study.clone().named_mut() {
         ensure!(
             !hub::is_remote(role, named)?,
@@ -90,7 +90,7 @@ fn takes(study: &Study, rates: &mut BTreeMap<[String; 2], f64>) -> Result<[Strin
         );
     }
     let plan = plan::plan(study, &Inputs::read(study)?)?;
-    let rate = match rates.entry([study.device.clone(), study.dtype.clone()]) {
+    let rate = match rates.entry([study.device.clone(), study.dtype.clone(), study.precision.to_string()]) {
         Entry::Occupied(known) => *known.get(),
         Entry::Vacant(new) => *new.insert(plan::rate(study)?),
     };

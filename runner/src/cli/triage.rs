@@ -1,4 +1,4 @@
-use super::{Named, named, refuse_existing};
+use super::{Arithmetic, Named, named, refuse_existing};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ReadOptions, Record, Tokenizer};
 use crate::dynamics::triage::{SCORES, explain, triage};
@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::record::{JsonlWriter, Metrics, TriageRow};
 use crate::statistics::auroc_interval;
 use crate::train::{self, Cadence, Example, Intervention, Loss, Update};
-use crate::{device, report, score, seed, study};
+use crate::{report, score, seed, study};
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
 use std::path::{Path, PathBuf};
@@ -50,12 +50,8 @@ pub(super) struct Args {
     /// Seed of the halves and of the bootstrap.
     #[arg(long, default_value_t = 1024)]
     seed: u64,
-    /// `cpu`, `cuda` or `cuda:N`.
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// `f32` or `f64`.
-    #[arg(long, default_value = "f32")]
-    dtype: String,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
 }
 
 /// Pairs that the terminal shows.
@@ -82,7 +78,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let stage = &study.stages[0];
     let loss = Loss::of(stage)?;
     ensure!(loss.of_pairs().is_some(), "triage needs a preference loss, `{}` has no pairs", args.objective);
-    let model = Model::load(&args.model, device::dtype(&args.dtype)?, &device::open(&args.device)?)?;
+    let model = args.arithmetic.load(&args.model)?;
     let tokenizer = Tokenizer::load(&args.model, None)?;
     let options = ReadOptions {
         need: Need::Pair,

@@ -33,6 +33,33 @@ fn unknown_keys_are_named() {
 }
 
 #[test]
+fn a_precision_is_one_of_three_and_refused_where_it_cannot_be() {
+    let with = |keys: &[&str]| parse(MINIMAL, &keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+    assert_eq!(with(&[]).unwrap().precision, Precision::Full);
+    let study = with(&["precision=bf16"]).unwrap();
+    assert_eq!(
+        (study.precision, study.arithmetic().unwrap()),
+        (Precision::Bf16, "cpu f32, products of bf16".into())
+    );
+    assert!(study.to_toml().unwrap().contains("precision = \"bf16\"\n"));
+    assert_eq!(parse(&study.to_toml().unwrap(), &[]).unwrap(), study);
+    assert!(with(&["precision=tf32", "device=cuda"]).is_ok());
+    for (keys, found) in [
+        (&["precision=tf32"][..], "an NVIDIA GPU"),
+        (&["precision=bf16", "dtype=f64"], "dtype = \"f64\""),
+        (&["precision=f16"], "use \"bf16\""),
+        (&["precision=bf17"], "\"bf17\": use \"full\""),
+    ] {
+        assert!(error(MINIMAL, keys).contains(found), "{keys:?}: {}", error(MINIMAL, keys));
+    }
+    // With the line, where it stands in a file.
+    assert!(error(&format!("precision='f16'\n{MINIMAL}"), &[]).contains("line 1"));
+    // It decides a run's numbers; what was written before there was a choice is full.
+    let before: Study = toml::from_str(MINIMAL).unwrap();
+    assert_eq!(changes(&before, &study).unwrap(), ["precision was \"full\", is \"bf16\""]);
+}
+
+#[test]
 fn an_empty_override_takes_a_key_away() {
     let text = format!("{MINIMAL}[[stages]]\nobjective='dpo'\nbeta=0.3\nlabel_smoothing=0.1\n");
     let changed = ["stages.0.objective=ipo", "stages.0.label_smoothing="].map(String::from);

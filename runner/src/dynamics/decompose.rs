@@ -116,7 +116,7 @@ pub fn decompose(
     let responses_of = |f: fn(&Response) -> f64| -> Vec<f64> { responses.iter().map(f).collect() };
     Ok(Decomposition {
         model: model.describe(),
-        dtype: format!("{:?}", model.dtype()).to_lowercase(),
+        dtype: model.precision.words(model.dtype()),
         kernel: Vec::new(),
         cost: Cost { prediction, forward },
         update: describe(model, stage, examples, update, loss)?,

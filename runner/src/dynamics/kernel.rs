@@ -113,7 +113,7 @@ fn actions(model: &Model, direction: &Direction, packed: &Packed) -> Result<Vec<
     for start in (0..packed.targets.len()).step_by(LOGIT_ROWS) {
         let n = LOGIT_ROWS.min(packed.targets.len() - start);
         let chosen = Tensor::arange(start as u32, (start + n) as u32, model.device())?;
-        let logits = hidden.rows(&chosen)?.linear(&head, None)?;
+        let logits = hidden.rows(&chosen)?.linear(&head, None, model.precision)?;
         let values: Vec<Vec<f64>> = logits.primal.to_dtype(DType::F64)?.to_vec2()?;
         let tangent = logits.tangent(0).context("no weight of the direction reaches the logits")?;
         let tangents: Vec<Vec<f64>> = tangent.to_dtype(DType::F64)?.to_vec2()?;
@@ -146,7 +146,7 @@ fn pullback(model: &Model, packed: &Packed, v: &Tensor) -> Result<Direction> {
     let tape = Tape::new();
     let hidden = model.hidden(&tape, &packed.ids, &packed.layout)?;
     let picked = Tensor::new(packed.rows.as_slice(), model.device())?;
-    let logits = hidden.rows(&picked)?.linear(&model.head(&tape)?, None)?;
+    let logits = hidden.rows(&picked)?.linear(&model.head(&tape)?, None, model.precision)?;
     let mut gradients = Gradients::new(model)?;
     gradients.backward(&logits, &v.to_dtype(model.dtype())?)?;
     gradients.direction(1.0)
@@ -173,7 +173,7 @@ pub fn dense(model: &Model, observed: &Packed, update: &Packed) -> Result<Vec<f6
         unit[column] = 1.0;
         let unit = Tensor::from_vec(unit, (l, vocab), model.device())?;
         let (hidden, head) = predict::rows(model, &[&pullback(model, update, &unit)?], observed)?;
-        let logits = hidden.linear(&head, None)?;
+        let logits = hidden.linear(&head, None, model.precision)?;
         let tangent = logits.tangent(0).context("no weight reaches the logits")?;
         let tangent: Vec<f64> = tangent.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?;
         for (row, value) in tangent.into_iter().enumerate() {

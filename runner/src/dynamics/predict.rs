@@ -2,7 +2,7 @@
 
 use crate::model::{Direction, Model};
 use crate::score::{self, Item, Packed};
-use crate::value::{Dual, Value};
+use crate::value::{Dual, Precision, Value};
 use anyhow::{Context, Result};
 use candle_core::{DType, Tensor};
 use ldyn_core::diagnostics::TokenStats;
@@ -20,7 +20,7 @@ pub fn predicted(model: &Model, directions: &[&Direction], items: &[Item]) -> Re
     // A value and a tangent a direction are held of each row.
     per_token(items, score::MAX_ROWS / (1 + directions.len()), |packed| {
         let (hidden, head) = rows(model, directions, packed)?;
-        let log_probs = hidden.log_probs(&head, &packed.targets, None)?;
+        let log_probs = hidden.log_probs(&head, &packed.targets, model.precision, None)?;
         let along: Vec<_> = (0..directions.len()).map(|i| numbers(&log_probs, i)).collect::<Result<_>>()?;
         Ok((0..packed.targets.len()).map(|t| along.iter().map(|d| d[t]).collect()).collect())
     })
@@ -30,8 +30,13 @@ pub fn predicted(model: &Model, directions: &[&Direction], items: &[Item]) -> Re
 ///
 /// # Errors
 /// Targets of other rows.
-pub(super) fn tangents<const N: usize>(hidden: &Dual, head: &Dual, targets: &[u32]) -> Result<[Vec<f64>; N]> {
-    let log_probs = hidden.log_probs(head, targets, None)?;
+pub(super) fn tangents<const N: usize>(
+    hidden: &Dual,
+    head: &Dual,
+    targets: &[u32],
+    precision: Precision,
+) -> Result<[Vec<f64>; N]> {
+    let log_probs = hidden.log_probs(head, targets, precision, None)?;
     let mut out = [const { Vec::new() }; N];
     for (i, out) in out.iter_mut().enumerate() {
         *out = numbers(&log_probs, i)?;

@@ -43,10 +43,11 @@ pub fn triage(
         let (ches, ches_normalised) = ches(model, &packed)?;
         let direction = own(example)?.whole()?;
         let (hidden, head) = predict::rows(model, &[&direction, data], &packed)?;
-        let [by_own, by_data] = predict::tangents(&hidden, &head, &packed.targets)?;
+        let [by_own, by_data] = predict::tangents(&hidden, &head, &packed.targets, model.precision)?;
         let top: Vec<u32> = stats[n.clone()].iter().map(|s| s.argmax as u32).collect();
         let along_rejected = Tensor::arange(n.start as u32, n.end as u32, model.device())?;
-        let [top_by_own, top_by_data] = predict::tangents(&hidden.rows(&along_rejected)?, &head, &top)?;
+        let [top_by_own, top_by_data] =
+            predict::tangents(&hidden.rows(&along_rejected)?, &head, &top, model.precision)?;
         each(TriageRow {
             example: example.example,
             n_tokens: [y.len(), n.len()],

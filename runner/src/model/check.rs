@@ -4,7 +4,7 @@
 
 use super::{Model, ModelConfig, normal};
 use crate::seed;
-use crate::value::{Layout, Tape, Value};
+use crate::value::{Layout, Precision, Tape, Value};
 use anyhow::{Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
 use rand::Rng;
@@ -126,7 +126,7 @@ impl Objective {
 
     fn log_probs<V: Value>(&self, hidden: &V, head: &V) -> Result<V> {
         let rows = Tensor::new(self.rows.as_slice(), self.weights.device())?;
-        hidden.rows(&rows)?.log_probs(head, &self.targets, None)
+        hidden.rows(&rows)?.log_probs(head, &self.targets, Precision::Full, None)
     }
 
     /// By every parameter, in the model's order.

@@ -3,7 +3,7 @@
 
 use super::config::{GptNeoX, ModelConfig};
 use super::layers::{Lookup, Module, Parameters};
-use crate::value::{Layout, Value};
+use crate::value::{Layout, Precision, Value};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -22,13 +22,14 @@ pub fn hidden<V: Value>(
     config: &ModelConfig,
     switches: GptNeoX,
     params: &Lookup<V>,
+    precision: Precision,
     ids: &Tensor,
     layout: &Layout,
 ) -> Result<V> {
-    let model = Module::new(params, "gpt_neox".into());
+    let model = Module::new(params, precision, "gpt_neox".into());
     let mut x = model.embed("embed_in", ids)?;
     for layer in 0..config.layers {
-        x = x.block(layer, &|x| block(config, switches, params, layer, x, layout))?;
+        x = x.block(layer, &|x| block(config, switches, params, precision, layer, x, layout))?;
     }
     model.layer_norm("final_layer_norm", config.norm_eps, &x)
 }
@@ -38,12 +39,13 @@ pub(super) fn block<V: Value>(
     config: &ModelConfig,
     switches: GptNeoX,
     params: &Lookup<V>,
+    precision: Precision,
     layer: usize,
     x: &V,
     layout: &Layout,
 ) -> Result<V> {
     let eps = config.norm_eps;
-    let m = Module::new(params, format!("gpt_neox.layers.{layer}"));
+    let m = Module::new(params, precision, format!("gpt_neox.layers.{layer}"));
     let normed = m.layer_norm("input_layernorm", eps, x)?;
     let attended = m
         .linear("attention.query_key_value", switches.attention_bias, &normed)?

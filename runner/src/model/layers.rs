@@ -1,7 +1,7 @@
 //! What the two architectures share: parameters by name, and the layers that
 //! read them.
 
-use crate::value::Value;
+use crate::value::{Precision, Value};
 use anyhow::Result;
 
 /// Finds a parameter by its name in the model folder.
@@ -10,12 +10,13 @@ pub type Lookup<'a, V> = dyn Fn(&str) -> Result<V> + 'a;
 /// The parameters of one module, by the rest of their names.
 pub(super) struct Module<'a, V> {
     params: &'a Lookup<'a, V>,
+    precision: Precision,
     prefix: String,
 }
 
 impl<'a, V: Value> Module<'a, V> {
-    pub(super) fn new(params: &'a Lookup<'a, V>, prefix: String) -> Self {
-        Self { params, prefix }
+    pub(super) fn new(params: &'a Lookup<'a, V>, precision: Precision, prefix: String) -> Self {
+        Self { params, precision, prefix }
     }
 
     fn get(&self, name: &str, part: &str) -> Result<V> {
@@ -28,7 +29,7 @@ impl<'a, V: Value> Module<'a, V> {
 
     pub(super) fn linear(&self, name: &str, bias: bool, x: &V) -> Result<V> {
         let bias = if bias { Some(self.get(name, "bias")?) } else { None };
-        x.linear(&self.get(name, "weight")?, bias.as_ref())
+        x.linear(&self.get(name, "weight")?, bias.as_ref(), self.precision)
     }
 
     pub(super) fn layer_norm(&self, name: &str, eps: f64, x: &V) -> Result<V> {

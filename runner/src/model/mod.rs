@@ -22,10 +22,10 @@ pub use layers::Lookup;
 pub(crate) use load::{INDEX, WEIGHTS, files as weight_files};
 pub(crate) use save::write_tensors;
 
-use crate::value::{Cache, Dual, Layout, Pass, Tape, Traced, Value};
+use crate::value::{Cache, Dual, Layout, Pass, Precision, Tape, Traced, Value};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
-use layers::{Parameters, Start};
+use layers::{Parameter, Parameters, Start};
 use rand::Rng;
 use safetensors::View;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct Model {
     dtype: DType,
     /// What a forward pass keeps for the backward pass.
     pub checkpoint: Checkpoint,
+    /// How products of weights and activations are computed; what cannot be is refused by them.
+    pub precision: Precision,
 }
 
 /// What a forward pass keeps for the backward pass (gradient checkpointing).
@@ -78,7 +80,7 @@ impl Model {
             tied: config.tied.then(|| config.head_and_embedding()),
         };
         let params = load::weights(folder, &expected, dtype, device)?;
-        Ok(Self { config, params, device: device.clone(), dtype, checkpoint: Checkpoint::None })
+        Ok(Self::of(config, params, dtype, device))
     }
 
     /// A model with fresh weights as transformers draws them: normal with `initializer_range`
@@ -99,7 +101,20 @@ impl Model {
             let tensor = tensor.to_dtype(dtype)?.to_device(device)?;
             params.insert(parameter.name, Var::from_tensor(&tensor)?);
         }
-        Ok(Self { config, params, device: device.clone(), dtype, checkpoint: Checkpoint::None })
+        Ok(Self::of(config, params, dtype, device))
+    }
+
+    fn of(config: ModelConfig, params: BTreeMap<String, Var>, dtype: DType, device: &Device) -> Self {
+        let (checkpoint, precision) = (Checkpoint::None, Precision::Full);
+        Self { config, params, device: device.clone(), dtype, checkpoint, precision }
+    }
+
+    /// The model in another folder, on the same device and with the same arithmetic.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_another(&self, folder: &Path) -> Result<Self> {
+        Ok(Self { precision: self.precision, ..Self::load(folder, self.dtype, &self.device)? })
     }
 
     /// A model of its own with the same weights.
@@ -118,6 +133,7 @@ impl Model {
             device: self.device.clone(),
             dtype: self.dtype,
             checkpoint: self.checkpoint,
+            precision: self.precision,
         })
     }
 
@@ -216,6 +232,7 @@ impl Model {
             return Tape::new();
         }
         let (config, params, layout) = (self.config.clone(), self.params.clone(), layout.clone());
+        let precision = self.precision;
         let block = move |layer: usize, x: &Traced, tape: Option<&Tape>| {
             let find = |name: &str| {
                 let var = find(&params, name)?;
@@ -226,9 +243,9 @@ impl Model {
             };
             match config.architecture {
                 Architecture::GptNeoX(switches) => {
-                    gpt_neox::block(&config, switches, &find, layer, x, &layout)
+                    gpt_neox::block(&config, switches, &find, precision, layer, x, &layout)
                 }
-                Architecture::Qwen2 => qwen2::block(&config, &find, layer, x, &layout),
+                Architecture::Qwen2 => qwen2::block(&config, &find, precision, layer, x, &layout),
             }
         };
         Tape::forgetting(Rc::new(block))
@@ -272,7 +289,7 @@ impl Model {
     /// # Errors
     /// As [`Model::hidden`].
     pub fn logits(&self, ids: &[u32], layout: &Layout) -> Result<Tensor> {
-        self.hidden_detached(ids, layout)?.linear(&self.head_detached()?, None)
+        self.hidden_detached(ids, layout)?.linear(&self.head_detached()?, None, self.precision)
     }
 
     /// Logits `[spans, V]` behind the last row of every span, without a tape. Spans go on where the
@@ -301,8 +318,8 @@ impl Model {
         let value = |name: &str| Ok(pass.value(self.var(name)?.as_detached_tensor()));
         let hidden = self.forward(&value, ids, layout)?;
         let last: Vec<u32> = layout.spans().iter().map(|span| (span.start + span.len - 1) as u32).collect();
-        let logits =
-            hidden.rows(&Tensor::new(last, &self.device)?)?.linear(&value(self.config.head())?, None)?;
+        let last = hidden.rows(&Tensor::new(last, &self.device)?)?;
+        let logits = last.linear(&value(self.config.head())?, None, self.precision)?;
         Ok(logits.primal().clone())
     }
 
@@ -364,8 +381,10 @@ impl Model {
         );
         let ids = Tensor::new(ids, &self.device)?;
         match self.config.architecture {
-            Architecture::GptNeoX(switches) => gpt_neox::hidden(&self.config, switches, params, &ids, layout),
-            Architecture::Qwen2 => qwen2::hidden(&self.config, params, &ids, layout),
+            Architecture::GptNeoX(switches) => {
+                gpt_neox::hidden(&self.config, switches, params, self.precision, &ids, layout)
+            }
+            Architecture::Qwen2 => qwen2::hidden(&self.config, params, self.precision, &ids, layout),
         }
     }
 }
@@ -409,6 +428,18 @@ impl ModelConfig {
         };
         // Beside the blocks: the embedded row and the last norm.
         blocks + 2 * self.hidden_size
+    }
+
+    /// Numbers of the operands of the largest matrix product and of those of its backward, which has their gradient
+    /// too: of so many rows in a block, or of so many predicted tokens and the head.
+    pub fn largest_operands(&self, rows: usize, targets: usize) -> usize {
+        let (head, embedding) = (self.head(), self.head_and_embedding().1);
+        let product = |p: &Parameter| match p.shape[..] {
+            [o, k] if p.name == head => targets * k + o * k,
+            [o, k] if p.name != embedding => rows * (o + k) + o * k,
+            _ => 0,
+        };
+        self.parameters().0.iter().map(product).max().unwrap_or(0)
     }
 
     /// Every parameter, from the embedding to the head.

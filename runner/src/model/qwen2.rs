@@ -3,7 +3,7 @@
 
 use super::config::ModelConfig;
 use super::layers::{Lookup, Module, Parameters};
-use crate::value::{Layout, Value};
+use crate::value::{Layout, Precision, Value};
 use anyhow::Result;
 use candle_core::Tensor;
 
@@ -19,13 +19,14 @@ pub(super) const BUFFERS: [&str; 1] = [".self_attn.rotary_emb.inv_freq"];
 pub fn hidden<V: Value>(
     config: &ModelConfig,
     params: &Lookup<V>,
+    precision: Precision,
     ids: &Tensor,
     layout: &Layout,
 ) -> Result<V> {
-    let model = Module::new(params, "model".into());
+    let model = Module::new(params, precision, "model".into());
     let mut x = model.embed("embed_tokens", ids)?;
     for layer in 0..config.layers {
-        x = x.block(layer, &|x| block(config, params, layer, x, layout))?;
+        x = x.block(layer, &|x| block(config, params, precision, layer, x, layout))?;
     }
     model.rms_norm("norm", config.norm_eps, &x)
 }
@@ -34,12 +35,13 @@ pub fn hidden<V: Value>(
 pub(super) fn block<V: Value>(
     config: &ModelConfig,
     params: &Lookup<V>,
+    precision: Precision,
     layer: usize,
     x: &V,
     layout: &Layout,
 ) -> Result<V> {
     let eps = config.norm_eps;
-    let m = Module::new(params, format!("model.layers.{layer}"));
+    let m = Module::new(params, precision, format!("model.layers.{layer}"));
     let normed = m.rms_norm("input_layernorm", eps, x)?;
     let query = m.linear("self_attn.q_proj", true, &normed)?;
     let key = m.linear("self_attn.k_proj", true, &normed)?;

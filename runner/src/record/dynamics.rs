@@ -89,7 +89,7 @@ pub struct Influence {
 pub struct Decomposition {
     /// The model in words.
     pub model: String,
-    /// Number type that everything was computed in.
+    /// Number type that everything was computed in, such as `f64` or `f32, products of bf16`.
     pub dtype: String,
     /// The update.
     pub update: Step,

@@ -76,7 +76,7 @@ pub struct Manifest {
     pub seed: u64,
     /// Threads used for computation.
     pub threads: usize,
-    /// Device and number type, such as `cpu f32`.
+    /// Device and number type, such as `cpu f32` or `cuda f32, products of bf16`.
     pub device: String,
     /// What the program was built from and ran on; absent in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]

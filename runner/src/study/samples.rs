@@ -109,7 +109,7 @@ fn rewards(
     responses: &[Vec<u32>],
 ) -> Result<Vec<f64>> {
     let score = |folder: &Path, mean: bool| -> Result<Vec<f64>> {
-        let judge = Model::load(folder, model.dtype(), model.device()).context("samples.reward")?;
+        let judge = model.load_another(folder).context("samples.reward")?;
         ensure!(
             judge.vocab_size() == model.vocab_size(),
             "samples.reward: {} has {} token ids, the policy {}: take a model with the same tokenizer",

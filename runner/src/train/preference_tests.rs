@@ -4,7 +4,7 @@ use super::{Example, Gradients, Loss, Means, Update, accumulate, reference_log_p
 use crate::config::{self, Stage};
 use crate::model::{Checkpoint, Direction, Model, ModelConfig, small_models};
 use crate::record::Cause;
-use crate::value::sum_of_squares;
+use crate::value::{Precision, sum_of_squares};
 use crate::{score, seed};
 use candle_core::{DType, Device};
 use ldyn_core::loss::Gate;
@@ -14,8 +14,12 @@ const CONFIG: &str = r#"{"model_type": "gpt_neox", "vocab_size": 19, "hidden_siz
     "rotary_pct": 0.25, "initializer_range": 0.3}"#;
 
 fn model(name: &str) -> Model {
+    model_of(DType::F64, name)
+}
+
+fn model_of(dtype: DType, name: &str) -> Model {
     let config = ModelConfig::parse(CONFIG).unwrap();
-    Model::init(config, DType::F64, &Device::Cpu, &mut seed::rng(3, name)).unwrap()
+    Model::init(config, dtype, &Device::Cpu, &mut seed::rng(3, name)).unwrap()
 }
 
 fn stage(keys: &str) -> Stage {
@@ -169,14 +173,33 @@ fn tokens_beyond_the_shorter_response_count_less_in_the_reference_too() {
 fn blocks_that_run_again_give_the_same_gradients_to_the_bit() {
     let stage = stage("objective='dpo'\nreference_free=true");
     let examples = examples(&stage);
-    for (name, mut model) in small_models(7).unwrap() {
+    let mut rounded = model_of(DType::F32, "policy");
+    rounded.precision = Precision::Bf16;
+    for (name, mut model) in small_models(7).unwrap().into_iter().chain([("rounded", rounded)]) {
         let bits = |model: &Model| -> Vec<u64> {
             let (means, gradients) = step(model, &stage, &examples);
-            let values = gradients.values.iter().map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap());
-            values.flatten().chain([means.loss]).map(f64::to_bits).collect()
+            let values = gradients.values.iter();
+            let values =
+                values.map(|t| t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap());
+            values.flat_map(|v: Vec<f64>| v).chain([means.loss]).map(f64::to_bits).collect()
         };
         let kept = bits(&model);
         model.checkpoint = Checkpoint::Blocks;
         assert!(kept == bits(&model), "{name}");
     }
+}
+
+#[test]
+fn reference_log_probs_of_one_precision_are_not_taken_for_those_of_another() {
+    let stage = stage("objective='dpo'");
+    let (examples, preference) = (examples(&stage), stage.preference().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut reference = model_of(DType::F32, "reference");
+    let score =
+        |reference: &Model| reference_log_probs(reference, &preference, &examples, folder.path()).unwrap();
+    let (full, cached) = score(&reference);
+    assert!(!cached && score(&reference).1);
+    reference.precision = Precision::Bf16;
+    let (rounded, cached) = score(&reference);
+    assert!(!cached && rounded != full && score(&reference) == (rounded, true));
 }

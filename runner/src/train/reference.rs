@@ -6,6 +6,7 @@ use crate::files;
 use crate::model::Model;
 use crate::objective::Preference;
 use crate::score::{self, Item, NotFinite};
+use crate::value::Precision;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -80,13 +81,16 @@ fn pair_log_probs(reference: &Model, preference: &Preference, examples: &[Exampl
 
 fn key(reference: &Model, preference: &Preference, examples: &[Example]) -> Result<String> {
     let mut hash = Sha256::new();
-    // The device and number type belong to the values' last bits.
+    // The device and number type belong to the values' last bits, and a precision to more.
     hash.update(format!(
         "{VERSION} {} {:?} {:?}",
         reference.sha256()?,
         reference.device().location(),
         reference.dtype()
     ));
+    if reference.precision != Precision::Full {
+        hash.update(reference.precision.name());
+    }
     if let Some(ld) = preference.ld {
         hash.update(format!("{ld:?}"));
     }

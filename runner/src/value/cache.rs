@@ -6,7 +6,7 @@
 //! does not depend on the other sequences either.
 
 use super::cpu::fused;
-use super::{Activation, Attention, Layout, Value, attention, check, composed, dot};
+use super::{Activation, Attention, Layout, Precision, Value, attention, check, composed, dot};
 use anyhow::{Result, bail, ensure};
 use candle_core::Tensor;
 use ldyn_core::diagnostics::TokenStats;
@@ -154,13 +154,14 @@ impl Value for Cached<'_, '_> {
         Ok(self.with(Value::rows(&self.tensor, ids)?))
     }
 
-    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
+    fn linear(&self, weight: &Self, bias: Option<&Self>, precision: Precision) -> Result<Self> {
         let (x, weight, bias) = (&self.tensor, &weight.tensor, bias.map(|b| &b.tensor));
         if self.pass.is_some_and(|pass| pass.step) && fused(&[x, weight, bias.unwrap_or(weight)]) {
-            check::linear(x, weight, bias)?;
-            return Ok(self.with(dot::linear(x, weight, bias)?));
+            check::linear(x, weight, bias, precision)?;
+            let (x, weight) = (precision.rounded(x)?, precision.rounded(weight)?);
+            return Ok(self.with(dot::linear(&x, &weight, bias)?));
         }
-        Ok(self.with(x.linear(weight, bias)?))
+        Ok(self.with(x.linear(weight, bias, precision)?))
     }
 
     fn add(&self, other: &Self) -> Result<Self> {
@@ -220,8 +221,9 @@ impl Value for Cached<'_, '_> {
         &self,
         head: &Self,
         targets: &[u32],
+        precision: Precision,
         stats: Option<&mut Vec<TokenStats<f64>>>,
     ) -> Result<Self> {
-        Ok(self.with(self.tensor.log_probs(&head.tensor, targets, stats)?))
+        Ok(self.with(self.tensor.log_probs(&head.tensor, targets, precision, stats)?))
     }
 }

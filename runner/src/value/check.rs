@@ -1,6 +1,6 @@
 //! What the operations ask of their arguments, with errors that say what was found.
 
-use super::{Attention, Layout, QkvOrder};
+use super::{Attention, Layout, Precision, QkvOrder};
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
 
@@ -14,7 +14,8 @@ pub(super) fn rows(table: &Tensor, ids: &Tensor) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<()> {
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, precision: Precision) -> Result<()> {
+    precision.check_of(x)?;
     ensure!(
         x.rank() == 2 && weight.rank() == 2 && x.dims()[1] == weight.dims()[1],
         "linear: rows [N, i] and a weight [o, i] expected, found {:?} and {:?}",
@@ -86,7 +87,8 @@ pub(super) fn without_past(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn log_probs(h: &Tensor, head: &Tensor, targets: &[u32]) -> Result<()> {
+pub(super) fn log_probs(h: &Tensor, head: &Tensor, targets: &[u32], precision: Precision) -> Result<()> {
+    precision.check_of(h)?;
     ensure!(
         h.rank() == 2 && head.rank() == 2 && h.dims()[1] == head.dims()[1],
         "log_probs: rows [M, d] and a head [V, d] expected, found {:?} and {:?}",

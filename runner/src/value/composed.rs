@@ -6,7 +6,7 @@
 use super::activation::GELU_TANH;
 use super::cache::Past;
 use super::rotary::Rotary;
-use super::{Activation, Attention, Layout, QkvOrder};
+use super::{Activation, Attention, Layout, Precision, QkvOrder};
 use anyhow::{Result, ensure};
 use candle_core::{D, DType, Tensor};
 use ldyn_core::diagnostics::TokenStats;
@@ -15,12 +15,31 @@ use std::f64::consts::FRAC_1_SQRT_2;
 /// Rows of the head that are held at a time.
 const HEAD_ROWS: usize = 256;
 
-pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let y = x.matmul(&weight.t()?)?;
+pub(super) fn linear(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    precision: Precision,
+) -> Result<Tensor> {
+    let y = match precision {
+        Precision::Bf16 => round_gradient(&rounded(x)?.matmul(&rounded(weight)?.t()?)?)?,
+        Precision::Full | Precision::Tf32 => x.matmul(&weight.t()?)?,
+    };
     Ok(match bias {
         Some(bias) => y.broadcast_add(bias)?,
         None => y,
     })
+}
+
+/// x rounded to bf16, whose gradient passes as if it were not: x + (r − x) is r exactly, so near do they lie.
+fn rounded(x: &Tensor) -> Result<Tensor> {
+    Ok((x + (Precision::Bf16.rounded(&x.detach())? - x.detach())?)?)
+}
+
+/// y itself, whose gradient is rounded to bf16: candle gives a tensor the gradient in its own type.
+fn round_gradient(y: &Tensor) -> Result<Tensor> {
+    let through = Precision::Bf16.rounded(y)?;
+    Ok((y.detach() + (&through - through.detach())?)?)
 }
 
 /// From elementary functions: candle's own GELUs have a backward with constants of six digits.
@@ -160,12 +179,13 @@ pub(super) fn log_probs(
     h: &Tensor,
     head: &Tensor,
     targets: &[u32],
+    precision: Precision,
     mut stats: Option<&mut Vec<TokenStats<f64>>>,
 ) -> Result<Tensor> {
     let mut parts = Vec::new();
     for (chunk, targets) in targets.chunks(HEAD_ROWS).enumerate() {
         let rows = h.narrow(0, chunk * HEAD_ROWS, targets.len())?;
-        let logits = linear(&rows, head, None)?;
+        let logits = linear(&rows, head, None, precision)?;
         let max = logits.max_keepdim(1)?.detach();
         let log_z = (logits.broadcast_sub(&max)?.exp()?.sum_keepdim(1)?.log()? + max)?;
         let ids = Tensor::from_slice(targets, (targets.len(), 1), h.device())?;

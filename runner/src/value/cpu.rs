@@ -24,10 +24,13 @@ pub(crate) trait Elem: Erfc {
 
     /// self·a + b, rounded once: fast where the machine has an instruction for it, slow elsewhere.
     fn mul_add(self, a: Self, b: Self) -> Self;
+
+    /// The nearest number that bf16 holds, of two as near the even one.
+    fn to_bf16(self) -> Self;
 }
 
 macro_rules! elem {
-    ($t:ident, $variant:ident) => {
+    ($t:ident, $variant:ident, $from:ident, $to:ident) => {
         impl Elem for $t {
             fn slice(storage: &CpuStorage) -> Option<&[Self]> {
                 if let CpuStorage::$variant(data) = storage { Some(data) } else { None }
@@ -49,12 +52,17 @@ macro_rules! elem {
             fn mul_add(self, a: Self, b: Self) -> Self {
                 $t::mul_add(self, a, b)
             }
+
+            #[inline(always)]
+            fn to_bf16(self) -> Self {
+                half::bf16::$from(self).$to()
+            }
         }
     };
 }
 
-elem!(f32, F32);
-elem!(f64, F64);
+elem!(f32, F32, from_f32, to_f32);
+elem!(f64, F64, from_f64, to_f64);
 
 /// Runs `$body` with `$T` standing for the number type of a storage (f32 or f64).
 macro_rules! by_type {

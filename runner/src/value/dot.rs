@@ -130,7 +130,7 @@ fn lanes<T: Elem, const C: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::Value;
+    use crate::value::{Precision, Value};
     use candle_core::{DType, Device};
 
     fn random(rows: usize, columns: usize, step: f64) -> Tensor {
@@ -157,7 +157,8 @@ mod tests {
                 let alone: Vec<_> = (0..n).flat_map(|i| rows(&x.narrow(0, i, 1).unwrap())).collect();
                 assert_eq!(found, alone, "{n} {o} {k}");
                 if k > 0 {
-                    let expected = Value::linear(&x, &w, Some(&bias)).unwrap().to_dtype(DType::F64).unwrap();
+                    let expected = Value::linear(&x, &w, Some(&bias), Precision::Full).unwrap();
+                    let expected = expected.to_dtype(DType::F64).unwrap();
                     for (a, b) in found.concat().iter().zip(expected.to_vec2::<f64>().unwrap().concat()) {
                         assert!((a - b).abs() < tolerance, "{n} {o} {k}: {a} {b}");
                     }

@@ -2,7 +2,7 @@
 
 use super::cpu::fused;
 use super::norm::Norm;
-use super::{Activation, Attention, Layout, Value, check, head, tangent};
+use super::{Activation, Attention, Layout, Precision, Value, check, head, tangent};
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
 use ldyn_core::diagnostics::TokenStats;
@@ -11,7 +11,7 @@ use ldyn_core::diagnostics::TokenStats;
 /// directions as the tangents of its parameters, gives the Jacobian–vector products beside its output;
 /// what does not depend on the direction is computed once for all.
 ///
-/// Nothing is recorded for a backward: all parts are detached.
+/// Nothing is recorded for a backward: all parts are detached. Tangents are never rounded: see [`Precision`].
 #[derive(Clone, Debug)]
 pub struct Dual {
     /// The value.
@@ -89,12 +89,13 @@ impl Value for Dual {
         Ok(Self { primal: Value::rows(&self.primal, ids)?, tangents })
     }
 
-    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
-        let primal = self.primal.linear(&weight.primal, bias.map(|b| &b.primal))?;
+    fn linear(&self, weight: &Self, bias: Option<&Self>, precision: Precision) -> Result<Self> {
+        let primal = self.primal.linear(&weight.primal, bias.map(|b| &b.primal), precision)?;
+        let (x, w) = (precision.rounded(&self.primal)?, precision.rounded(&weight.primal)?);
         let parts: Vec<&Self> = [self, weight].into_iter().chain(bias).collect();
         let tangents = along(&parts, |d| {
-            let along_x = d[0].map(|dx| dx.linear(&weight.primal, None)).transpose()?;
-            let along_weight = d[1].map(|dw| self.primal.linear(dw, None)).transpose()?;
+            let along_x = d[0].map(|dx| dx.linear(&w, None, Precision::Full)).transpose()?;
+            let along_weight = d[1].map(|dw| x.linear(dw, None, Precision::Full)).transpose()?;
             let shift = d.get(2).copied().flatten();
             let along_bias = shift.map(|db| db.broadcast_as(primal.shape())).transpose()?;
             Ok(tangent::sum(tangent::sum(along_x, along_weight)?, along_bias)?)
@@ -155,18 +156,20 @@ impl Value for Dual {
         &self,
         head: &Self,
         targets: &[u32],
+        precision: Precision,
         stats: Option<&mut Vec<TokenStats<f64>>>,
     ) -> Result<Self> {
         let primals = [&self.primal, &head.primal];
         let moves = |x: &Self| x.tangents.iter().any(Option::is_some);
         if fused(&primals) && (moves(self) || moves(head)) {
-            check::log_probs(primals[0], primals[1], targets)?;
+            check::log_probs(primals[0], primals[1], targets, precision)?;
             let moves = [&self.tangents[..], &head.tangents];
-            let (primal, tangents) = head::log_probs_along(primals, moves, targets, stats)?;
+            let (primal, tangents) = head::log_probs_along(primals, moves, targets, precision, stats)?;
             return Ok(Self { primal, tangents });
         }
-        let primal = self.primal.log_probs(&head.primal, targets, stats)?;
-        let tangents = along(&[self, head], |d| tangent::log_probs(primals, [d[0], d[1]], targets))?;
+        let primal = self.primal.log_probs(&head.primal, targets, precision, stats)?;
+        let tangents =
+            along(&[self, head], |d| tangent::log_probs(primals, [d[0], d[1]], targets, precision))?;
         Ok(Self { primal, tangents })
     }
 }

@@ -7,7 +7,7 @@ use super::cpu::{Elem, by_type, simd, tensor, view, with};
 use super::cuda;
 use super::linear::times_transposed;
 use super::residual::Residual;
-use super::{sink, tangent};
+use super::{Precision, sink, tangent};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
@@ -47,9 +47,10 @@ pub(super) fn log_probs(
     h: &Tensor,
     head: &Tensor,
     targets: &[u32],
+    precision: Precision,
     stats: Option<&mut Vec<TokenStats<f64>>>,
 ) -> Result<Tensor> {
-    let op = Head::new(targets, h.track_op() || head.track_op());
+    let op = Head::new(targets, precision, h.track_op() || head.track_op());
     let saved = op.saved.clone();
     let logp = h.contiguous()?.apply_op2(&head.contiguous()?, op)?;
     if let Some(stats) = stats {
@@ -60,22 +61,23 @@ pub(super) fn log_probs(
 
 /// [`log_probs`] without a backward, and its derivatives `[M]` when rows and head move along the directions
 /// `dh` and `dhead` (as in a `Dual`). The residual e_y − π takes the place of the logits: with it the
-/// derivative is ⟨(e_y − π)·W, dh⟩ + ⟨(e_y − π)·dW, h⟩, and no second set of logits is made.
+/// derivative is ⟨(e_y − π)·W, dh⟩ + ⟨(e_y − π)·dW, h⟩, and no second set of logits is made. h and W are as the
+/// logits' product takes them.
 pub(super) fn log_probs_along(
     [h, head]: [&Tensor; 2],
     [dh, dhead]: [&[Option<Tensor>]; 2],
     targets: &[u32],
+    precision: Precision,
     mut stats: Option<&mut Vec<TokenStats<f64>>>,
 ) -> Result<(Tensor, Vec<Option<Tensor>>)> {
-    let (h, head) = (h.contiguous()?, head.contiguous()?);
+    let (h, head) = (precision.rounded(h)?.contiguous()?, precision.rounded(head)?.contiguous()?);
     let directions = dh.len().max(dhead.len());
     let (mut logp, mut along) = (Vec::new(), vec![Vec::new(); directions]);
     let rows_at_once = rows_within(CHUNK_BYTES, head.dim(0)?, h.dtype().size_in_bytes());
     for (chunk, targets) in targets.chunks(rows_at_once).enumerate() {
         let narrow = |x: &Tensor| x.narrow(0, chunk * rows_at_once, targets.len());
         let rows = narrow(&h)?;
-        let op =
-            Head { targets: targets.to_vec(), keep: true, kept_bytes: CHUNK_BYTES, saved: Arc::default() };
+        let op = Head { kept_bytes: CHUNK_BYTES, ..Head::new(targets, precision, true) };
         logp.push(rows.apply_op2_no_bwd(&head, &op)?);
         let residual = by_type!(h, T => op.ascent::<T>(head.dim(0)?)?);
         let by_rows = if dh.iter().any(Option::is_some) { Some(residual.matmul(&head)?) } else { None };
@@ -101,6 +103,7 @@ pub(super) fn log_probs_along(
 /// The operation, for one batch of rows.
 pub(super) struct Head {
     targets: Vec<u32>,
+    precision: Precision,
     keep: bool,
     kept_bytes: usize,
     saved: Arc<Mutex<Saved>>,
@@ -148,8 +151,9 @@ fn undefined<T: Real>() -> TokenStats<T> {
 
 impl Head {
     /// For rows with these targets; with `keep`, logits are kept for a backward as far as they fit.
-    pub(super) fn new(targets: &[u32], keep: bool) -> Self {
-        Self { targets: targets.to_vec(), keep, kept_bytes: KEPT_BYTES, saved: Arc::default() }
+    pub(super) fn new(targets: &[u32], precision: Precision, keep: bool) -> Self {
+        let targets = targets.to_vec();
+        Self { targets, precision, keep, kept_bytes: KEPT_BYTES, saved: Arc::default() }
     }
 
     /// The rows' statistics, after the forward pass.
@@ -170,12 +174,13 @@ impl Head {
         let m = self.targets.len();
         let kept_rows = self.kept_rows(vocabulary, size_of::<T>());
         let at_once = rows_within(CHUNK_BYTES, vocabulary, size_of::<T>());
+        let [h, w] = [h, w].map(|numbers| self.precision.operand(numbers));
         let (mut stats, mut kept) = (Vec::with_capacity(m), None);
         while stats.len() < m {
             let from = stats.len();
             let n = if from < kept_rows { kept_rows } else { at_once.min(m - from) };
             let mut logits = spare::<T>();
-            times_transposed::<T>(&mut logits, &h[from * d..][..n * d], w, d)?;
+            times_transposed::<T>(&mut logits, &h[from * d..][..n * d], &w, d)?;
             let chunk: std::result::Result<Vec<_>, ldyn_core::Error> = logits
                 .par_chunks(vocabulary)
                 .zip(&self.targets[from..])
@@ -236,11 +241,12 @@ impl Head {
         let (mut dh, mut dw) = (vec![T::ZERO; m * d], None);
         with::<T, _>(h, |h| {
             with::<T, _>(w, |w_| {
+                let [h, w_] = [h, w_].map(|numbers| self.precision.operand(numbers));
                 for (chunk, (h, dh)) in h.chunks(rows * d).zip(dh.chunks_mut(rows * d)).enumerate() {
                     let logits = kept.take().map_or_else(
                         || {
                             let mut logits = spare();
-                            times_transposed(&mut logits, h, w_, d).map(|()| logits)
+                            times_transposed(&mut logits, h, &w_, d).map(|()| logits)
                         },
                         Ok,
                     )?;
@@ -250,8 +256,9 @@ impl Head {
                         targets: &self.targets[these.clone()],
                         stats: &stats[these.clone()],
                         grad: &grad[these],
+                        precision: self.precision,
                     };
-                    let part = sink::gradient(w, |dw, add| residual.products([dh, dw], add, [h, w_], d))?;
+                    let part = sink::gradient(w, |dw, add| residual.products([dh, dw], add, [h, &w_], d))?;
                     dw = match (dw.take(), part) {
                         (Some(dw), Some(part)) => Some((dw + part)?),
                         (dw, part) => dw.or(part),
@@ -313,8 +320,9 @@ impl CustomOp2 for Head {
         let (m, kept) = (self.targets.len(), self.kept_rows(vocabulary, number));
         let keep = self.keep && kept == m;
         let rows = if keep { m } else { rows_within(CHUNK_BYTES, vocabulary, number) };
-        let (logp, head) =
-            by_type!(h, T => cuda::Head::forward::<T>([(h, hl), (w, wl)], &self.targets, rows, keep))?;
+        let (logp, head) = by_type!(h, T => {
+            cuda::Head::forward::<T>([(h, hl), (w, wl)], &self.targets, self.precision, rows, keep)
+        })?;
         lock(&self.saved).gpu = Some(head);
         Ok((logp, self.targets.len().into()))
     }
@@ -333,7 +341,7 @@ impl CustomOp2 for Head {
             let Some(head) = &mut saved.gpu else {
                 candle_core::bail!("log_probs: a backward before the forward")
             };
-            let (dh, dw) = by_type!(h, T => head.backward::<T>([h, w, grad], rows))?;
+            let (dh, dw) = by_type!(h, T => head.backward::<T>([h, w, grad], self.precision, rows))?;
             return Ok((Some(dh), Some(dw)));
         }
         by_type!(h, T => with::<T, _>(grad, |grad| self.backward::<T>(h, w, grad)))
@@ -343,30 +351,40 @@ impl CustomOp2 for Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Var};
+    use candle_core::{DType, Device, Var};
 
     #[test]
     fn gradients_are_the_same_however_many_logits_were_kept() {
-        let run = |kept_bytes| {
+        let run = |kept_bytes, precision, dtype| {
             let draw = |n: usize, d: usize, step: f64| {
                 let data: Vec<f64> = (0..n * d).map(|i| (i as f64 * step).sin()).collect();
-                Var::from_tensor(&Tensor::from_vec(data, (n, d), &Device::Cpu).unwrap()).unwrap()
+                let tensor = Tensor::from_vec(data, (n, d), &Device::Cpu).unwrap();
+                Var::from_tensor(&tensor.to_dtype(dtype).unwrap()).unwrap()
             };
             let (h, w) = (draw(150, 5, 0.7), draw(90, 5, 1.3));
             let saved = Arc::new(Mutex::new(Saved::default()));
             let targets = (0..150).map(|i| i % 90).collect();
-            let op = Head { targets, keep: true, kept_bytes, saved: saved.clone() };
+            let op = Head { targets, precision, keep: true, kept_bytes, saved: saved.clone() };
             let logp = h.apply_op2(&w, op).unwrap();
-            let kept =
-                lock(&saved).logits.as_ref().map_or(0, |logits| f64::slice(logits).unwrap().len() / 90);
+            let kept = match &lock(&saved).logits {
+                Some(CpuStorage::F32(logits)) => logits.len() / 90,
+                Some(CpuStorage::F64(logits)) => logits.len() / 90,
+                _ => 0,
+            };
             let store = logp.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-            let gradient = |x: &Var| store.get(x).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let gradient = |x: &Var| -> Vec<f64> {
+                store.get(x).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+            };
             (kept, gradient(&h), gradient(&w))
         };
         // At least 64 rows are; the backward's second chunk has 64 as well, and the third is what is left.
-        let (kept, again) = (run(KEPT_BYTES), run(0));
-        assert_eq!((kept.0, again.0), (150, ROWS));
-        let far = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        assert!(far(&kept.1, &again.1) < 1e-12 && far(&kept.2, &again.2) < 1e-10);
+        for (precision, dtype, tolerance) in
+            [(Precision::Full, DType::F64, 1e-12), (Precision::Bf16, DType::F32, 1e-6)]
+        {
+            let (kept, again) = (run(KEPT_BYTES, precision, dtype), run(0, precision, dtype));
+            assert_eq!((kept.0, again.0), (150, ROWS));
+            let far = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(far(&kept.1, &again.1) < tolerance && far(&kept.2, &again.2) < 100.0 * tolerance);
+        }
     }
 }

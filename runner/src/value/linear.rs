@@ -4,23 +4,28 @@ use super::cpu::{Elem, by_type, simd, sum_rows, tensor, view, with};
 #[cfg(feature = "cuda")]
 use super::cuda;
 use super::product::{Mat, least_rows, product, product_anew};
-use super::sink;
+use super::{Precision, sink};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-/// The operation.
+/// The operation, with products in a precision.
 #[derive(Clone, Copy)]
-pub(super) struct Linear;
+pub(super) struct Linear(pub Precision);
 
 /// `x · weightᵀ + bias`, with a backward.
-pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+pub(super) fn linear(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    precision: Precision,
+) -> Result<Tensor> {
+    let (x, weight, op) = (x.contiguous()?, weight.contiguous()?, Linear(precision));
     match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Linear),
-        None => x.apply_op2(&weight, Linear),
+        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, op),
+        None => x.apply_op2(&weight, op),
     }
 }
 
@@ -52,16 +57,19 @@ fn weight_gradient<T: Elem>(weight: &Tensor, g: &[T], x: &[T]) -> Result<Option<
     sink::gradient(weight, |out, add| product(out, [o, k, n], Mat::rows(g, o).t(), Mat::rows(x, k), add))
 }
 
-fn forward<T: Elem>(
-    x: &CpuStorage,
-    xl: &Layout,
-    w: &CpuStorage,
-    wl: &Layout,
-) -> Result<(Vec<T>, (usize, usize))> {
-    let (o, k) = wl.shape().dims2()?;
-    let mut out = Vec::new();
-    times_transposed::<T>(&mut out, view(x, xl)?, view(w, wl)?, k)?;
-    Ok((out, (xl.dims()[0], o)))
+impl Linear {
+    fn forward<T: Elem>(
+        self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+    ) -> Result<(Vec<T>, (usize, usize))> {
+        let (o, k) = wl.shape().dims2()?;
+        let mut out = Vec::new();
+        times_transposed::<T>(&mut out, &self.0.operand(view(x, xl)?), &self.0.operand(view(w, wl)?), k)?;
+        Ok((out, (xl.dims()[0], o)))
+    }
 }
 
 impl CustomOp2 for Linear {
@@ -77,7 +85,7 @@ impl CustomOp2 for Linear {
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         by_type!(x, T => {
-            let (out, shape) = forward::<T>(x, xl, w, wl)?;
+            let (out, shape) = self.forward::<T>(x, xl, w, wl)?;
             Ok((T::storage(out), shape.into()))
         })
     }
@@ -90,7 +98,7 @@ impl CustomOp2 for Linear {
         w: &CudaStorage,
         wl: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        Ok((cuda::times_transposed([(x, xl), (w, wl)])?, (xl.dims()[0], wl.dims()[0]).into()))
+        Ok((cuda::times_transposed([(x, xl), (w, wl)], self.0)?, (xl.dims()[0], wl.dims()[0]).into()))
     }
 
     fn bwd(
@@ -102,12 +110,13 @@ impl CustomOp2 for Linear {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
-            let [x, w, grad] = [x, w, grad].map(Tensor::detach);
-            return Ok((Some(grad.matmul(&w)?), Some(grad.t()?.matmul(&x)?)));
+            let [dx, dw] = cuda::gradients([grad, x, w], self.0)?;
+            return Ok((Some(dx), Some(dw)));
         }
         by_type!(x, T => with::<T, _>(grad, |g| {
-            let dx = with::<T, _>(w, |w| Ok(tensor(times(g, w, x.dim(1)?)?, x.shape())))?;
-            let dw = with::<T, _>(x, |x| weight_gradient(w, g, x))?;
+            let g = &self.0.operand(g);
+            let dx = with::<T, _>(w, |w| Ok(tensor(times(g, &self.0.operand(w), x.dim(1)?)?, x.shape())))?;
+            let dw = with::<T, _>(x, |x| weight_gradient(w, g, &self.0.operand(x)))?;
             Ok((Some(dx), dw))
         }))
     }
@@ -128,7 +137,7 @@ impl CustomOp3 for Linear {
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         by_type!(x, T => {
-            let (mut out, shape) = forward::<T>(x, xl, w, wl)?;
+            let (mut out, shape) = self.forward::<T>(x, xl, w, wl)?;
             let bias = view::<T>(b, bl)?;
             if !bias.is_empty() {
                 out.par_chunks_mut(bias.len()).with_min_len(16).for_each(|row| {

@@ -19,6 +19,7 @@ mod head;
 mod layout;
 mod linear;
 mod norm;
+mod precision;
 mod product;
 mod residual;
 mod rotary;
@@ -47,6 +48,7 @@ pub(crate) use cuda::run_on_host;
 pub use dual::Dual;
 pub use head::logits_bytes;
 pub use layout::{Layout, Span};
+pub use precision::Precision;
 pub use selftest::{OpReport, self_test, self_test_on};
 pub(crate) use squares::{sum_of_squares, sums_of_squares};
 pub use tape::{Tape, Traced};
@@ -116,7 +118,7 @@ pub trait Value: Clone {
     fn rows(&self, ids: &Tensor) -> Result<Self>;
 
     /// `self · weightᵀ + bias`: `[N, i]`, `[o, i]`, `[o]` → `[N, o]`.
-    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self>;
+    fn linear(&self, weight: &Self, bias: Option<&Self>, precision: Precision) -> Result<Self>;
 
     /// Elementwise sum of equal shapes.
     fn add(&self, other: &Self) -> Result<Self>;
@@ -147,6 +149,7 @@ pub trait Value: Clone {
         &self,
         head: &Self,
         targets: &[u32],
+        precision: Precision,
         stats: Option<&mut Vec<TokenStats<f64>>>,
     ) -> Result<Self>;
 }

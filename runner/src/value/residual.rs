@@ -1,6 +1,7 @@
 //! The backward of the head: both products with the residual, tile by tile while a tile lies in the cache. The residual
 //! of all rows and labels is never in memory, and the logits are read once.
 
+use super::Precision;
 use super::cpu::{Elem, simd};
 use super::product::{Mat, serial};
 use candle_core::{Error, Result};
@@ -16,16 +17,19 @@ const PARTS: usize = 16;
 /// Rows and labels of a tile.
 const TILE: usize = 256;
 
-/// −g·(π − e_y) of M rows, by what it is made of: M rows of V logits; targets, statistics and g of each.
+/// −g·(π − e_y) of M rows, by what it is made of: M rows of V logits; targets, statistics and g of each. Its products
+/// take it in a precision.
 pub(super) struct Residual<'a, T> {
     pub logits: &'a [T],
     pub targets: &'a [u32],
     pub stats: &'a [TokenStats<f64>],
     pub grad: &'a [T],
+    pub precision: Precision,
 }
 
 impl<T: Elem> Residual<'_, T> {
-    /// dh `[M, d]` += R·w and, with `add`, dw `[V, d]` += Rᵀ·h, else dw = Rᵀ·h; for rows h `[M, d]` and the head w `[V, d]`.
+    /// dh `[M, d]` += R·w and, with `add`, dw `[V, d]` += Rᵀ·h, else dw = Rᵀ·h; for rows h `[M, d]` and the head w
+    /// `[V, d]`, both as a product takes them.
     pub(super) fn products(
         &self,
         [dh, dw]: [&mut [T]; 2],
@@ -64,6 +68,7 @@ impl<T: Elem> Residual<'_, T> {
                     || self.fill(tile, block * TILE, labels.clone()),
                 )
                 .map_err(Error::wrap)?;
+                self.precision.round(tile);
                 let tile = Mat::rows(tile, columns);
                 serial(dh, [rows, d, columns], tile, Mat::rows(w, d), i > 0)?;
                 serial(dw, [columns, d, rows], tile.t(), Mat::rows(h, d), add || block > 0)?;
@@ -107,7 +112,13 @@ mod tests {
         let targets: Vec<u32> = (0..m).map(|i| ((i * 97) % vocabulary) as u32).collect();
         let rows = || logits.chunks(vocabulary).zip(&targets);
         let stats: Vec<_> = rows().map(|(z, y)| token_stats(z, *y as usize).unwrap()).collect();
-        let residual = Residual { logits: &logits, targets: &targets, stats: &stats, grad: &grad };
+        let residual = Residual {
+            logits: &logits,
+            targets: &targets,
+            stats: &stats,
+            grad: &grad,
+            precision: Precision::Full,
+        };
 
         let (mut dh, mut dw) = (vec![0.0; m * d], there.clone());
         let mut r = vec![0.0; vocabulary];

@@ -2,7 +2,7 @@
 //! [`fused`](super::cpu::fused) or [`fused_anywhere`](super::cpu::fused_anywhere) says so, out of candle operations elsewhere.
 
 use super::cpu::{fused, fused_anywhere};
-use super::{Activation, Attention, Layout, activation, attention, composed, norm};
+use super::{Activation, Attention, Layout, Precision, activation, attention, composed, norm};
 use anyhow::Result;
 use candle_core::{D, Tensor};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
@@ -72,24 +72,27 @@ pub(super) fn attention(qkv: &Tensor, dqkv: &Tensor, a: &Attention, layout: &Lay
     composed::merge_heads(&(dp.matmul(&v)? + p.matmul(&dv)?)?)
 }
 
-/// The derivative of log π(target): (dz)_y − ⟨π, dz⟩ with dz = dh·Wᵀ + h·dWᵀ.
+/// The derivative of log π(target): (dz)_y − ⟨π, dz⟩ with dz = dh·Wᵀ + h·dWᵀ, h and W as the product z took them.
 pub(super) fn log_probs(
     [h, head]: [&Tensor; 2],
     [dh, dhead]: [Option<&Tensor>; 2],
     targets: &[u32],
+    precision: Precision,
 ) -> Result<Option<Tensor>> {
     if dh.is_none() && dhead.is_none() {
         return Ok(None);
     }
+    let taken = precision.rounded(head)?;
     let mut parts = Vec::new();
     for (chunk, targets) in targets.chunks(HEAD_ROWS).enumerate() {
         let narrow = |x: &Tensor| x.narrow(0, chunk * HEAD_ROWS, targets.len());
-        let times = |x: &Tensor, w: &Tensor| composed::linear(x, w, None);
+        let times = |x: &Tensor, w: &Tensor, precision| composed::linear(x, w, None, precision);
         let rows = narrow(h)?;
-        let along_h = dh.map(|dh| times(&narrow(dh)?, head)).transpose()?;
-        let along_head = dhead.map(|dhead| times(&rows, dhead)).transpose()?;
+        let along_h = dh.map(|dh| times(&narrow(dh)?, &taken, Precision::Full)).transpose()?;
+        let along_head =
+            dhead.map(|dhead| times(&precision.rounded(&rows)?, dhead, Precision::Full)).transpose()?;
         let Some(dz) = sum(along_h, along_head)? else { continue };
-        let pi = composed::softmax(&times(&rows, head)?)?;
+        let pi = composed::softmax(&times(&rows, head, precision)?)?;
         let ids = Tensor::from_slice(targets, (targets.len(), 1), h.device())?;
         parts.push((dz.gather(&ids, 1)?.squeeze(1)? - (pi * dz)?.sum(1)?)?);
     }

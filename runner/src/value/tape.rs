@@ -12,7 +12,7 @@ use super::head::Head;
 use super::linear::Linear;
 use super::norm::Norm;
 use super::rows::Rows;
-use super::{Activation, Attention, Layout, Value, check, composed, sink};
+use super::{Activation, Attention, Layout, Precision, Value, check, composed, sink};
 use anyhow::{Result, ensure};
 use candle_core::{CustomOp1, CustomOp2, CustomOp3, Tensor, TensorId, Var};
 use ldyn_core::diagnostics::TokenStats;
@@ -221,24 +221,27 @@ impl Value for Traced {
         Ok(step(&[self], y, move |g| Ok(vec![op.bwd(&x, &x, g)?])))
     }
 
-    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
-        check::linear(&self.tensor, &weight.tensor, bias.map(|b| &b.tensor))?;
+    fn linear(&self, weight: &Self, bias: Option<&Self>, precision: Precision) -> Result<Self> {
+        check::linear(&self.tensor, &weight.tensor, bias.map(|b| &b.tensor), precision)?;
         let inputs: Vec<&Self> = [self, weight].into_iter().chain(bias).collect();
         if !fused_anywhere(&inputs.iter().map(|x| &x.tensor).collect::<Vec<_>>()) {
-            return composed_step(&inputs, |x| composed::linear(x[0], x[1], x.get(2).copied()));
+            return composed_step(&inputs, move |x| {
+                composed::linear(x[0], x[1], x.get(2).copied(), precision)
+            });
         }
         let (x, w) = (self.tensor.contiguous()?, weight.tensor.contiguous()?);
+        let op = Linear(precision);
         let Some(bias) = bias else {
-            let y = x.apply_op2_no_bwd(&w, &Linear)?;
+            let y = x.apply_op2_no_bwd(&w, &op)?;
             return Ok(step(&inputs, y, move |g| {
-                let (dx, dw) = CustomOp2::bwd(&Linear, &x, &w, &x, g)?;
+                let (dx, dw) = CustomOp2::bwd(&op, &x, &w, &x, g)?;
                 Ok(vec![dx, dw])
             }));
         };
         let b = bias.tensor.contiguous()?;
-        let y = x.apply_op3_no_bwd(&w, &b, &Linear)?;
+        let y = x.apply_op3_no_bwd(&w, &b, &op)?;
         Ok(step(&inputs, y, move |g| {
-            let (dx, dw, db) = CustomOp3::bwd(&Linear, &x, &w, &b, &x, g)?;
+            let (dx, dw, db) = CustomOp3::bwd(&op, &x, &w, &b, &x, g)?;
             Ok(vec![dx, dw, db])
         }))
     }
@@ -327,20 +330,23 @@ impl Value for Traced {
         &self,
         head: &Self,
         targets: &[u32],
+        precision: Precision,
         stats: Option<&mut Vec<TokenStats<f64>>>,
     ) -> Result<Self> {
         let (h, w) = (self.tensor.detach(), head.tensor.clone());
-        check::log_probs(&h, &w, targets)?;
+        check::log_probs(&h, &w, targets, precision)?;
         if !fused_anywhere(&[&h, &w]) {
             if let Some(stats) = stats {
-                composed::log_probs(&h, &w.detach(), targets, Some(stats))?;
+                composed::log_probs(&h, &w.detach(), targets, precision, Some(stats))?;
             }
             let targets = targets.to_vec();
-            return composed_step(&[self, head], move |x| composed::log_probs(x[0], x[1], &targets, None));
+            return composed_step(&[self, head], move |x| {
+                composed::log_probs(x[0], x[1], &targets, precision, None)
+            });
         }
         let (h, w) = (h.contiguous()?, w.contiguous()?);
         let recorded = self.tape.is_some() || head.tape.is_some();
-        let op = Head::new(targets, recorded);
+        let op = Head::new(targets, precision, recorded);
         let y = h.apply_op2_no_bwd(&w, &op)?;
         if let Some(stats) = stats {
             stats.append(&mut op.stats()?);
@@ -366,9 +372,14 @@ mod tests {
     /// leads nowhere.
     fn run<V: Value>([table, weight, _]: &[V; 3]) -> V {
         let ids = Tensor::new(&[1_u32, 0, 1, 5], &Device::Cpu).unwrap();
-        let x = table.rows(&ids).unwrap().linear(weight, None).unwrap();
+        let x = table.rows(&ids).unwrap().linear(weight, None, Precision::Full).unwrap();
         let sum = x.add(&x).unwrap().add(&x.mul(&x).unwrap()).unwrap();
-        V::concat(&[&sum]).unwrap().add(&x).unwrap().log_probs(table, &[0, 3, 5, 2], None).unwrap()
+        V::concat(&[&sum])
+            .unwrap()
+            .add(&x)
+            .unwrap()
+            .log_probs(table, &[0, 3, 5, 2], Precision::Full, None)
+            .unwrap()
     }
 
     fn numbers(t: &Tensor) -> Vec<f64> {

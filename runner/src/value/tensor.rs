@@ -2,8 +2,8 @@
 
 use super::cpu::{self, fused, fused_anywhere};
 use super::{
-    Activation, Attention, Layout, Value, activation, attention as fused_attention, check, composed, head,
-    linear, norm, rows,
+    Activation, Attention, Layout, Precision, Value, activation, attention as fused_attention, check,
+    composed, head, linear, norm, rows,
 };
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
@@ -26,13 +26,13 @@ impl Value for Tensor {
         Ok(self.contiguous()?.index_select(ids, 0)?)
     }
 
-    fn linear(&self, weight: &Self, bias: Option<&Self>) -> Result<Self> {
-        check::linear(self, weight, bias)?;
+    fn linear(&self, weight: &Self, bias: Option<&Self>, precision: Precision) -> Result<Self> {
+        check::linear(self, weight, bias, precision)?;
         let bias_too = bias.unwrap_or(weight);
         if fused_anywhere(&[self, weight, bias_too]) {
-            return Ok(linear::linear(self, weight, bias)?);
+            return Ok(linear::linear(self, weight, bias, precision)?);
         }
-        composed::linear(self, weight, bias)
+        composed::linear(self, weight, bias, precision)
     }
 
     fn add(&self, other: &Self) -> Result<Self> {
@@ -86,12 +86,13 @@ impl Value for Tensor {
         &self,
         head: &Self,
         targets: &[u32],
+        precision: Precision,
         stats: Option<&mut Vec<TokenStats<f64>>>,
     ) -> Result<Self> {
-        check::log_probs(self, head, targets)?;
+        check::log_probs(self, head, targets, precision)?;
         if fused_anywhere(&[self, head]) {
-            return Ok(head::log_probs(self, head, targets, stats)?);
+            return Ok(head::log_probs(self, head, targets, precision, stats)?);
         }
-        composed::log_probs(self, head, targets, stats)
+        composed::log_probs(self, head, targets, precision, stats)
     }
 }

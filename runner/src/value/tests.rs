@@ -13,6 +13,7 @@ fn random(stream: &str, shape: &[usize], dtype: DType) -> Tensor {
 struct Toy {
     attention: Attention,
     weights: Vec<Tensor>,
+    precision: Precision,
 }
 
 impl Toy {
@@ -39,17 +40,18 @@ impl Toy {
         ];
         let weights =
             shapes.iter().enumerate().map(|(i, s)| random(&format!("weight {i}"), s, dtype)).collect();
-        Self { attention, weights }
+        Self { attention, weights, precision: Precision::Full }
     }
 
     fn log_probs<V: Value>(&self, w: &[V], tokens: &[u32], targets: &[u32], layout: &Layout) -> V {
+        let p = self.precision;
         let forward = || -> Result<V> {
             let x = w[0].rows(&Tensor::new(tokens, w[0].primal().device())?)?;
-            let qkv = x.layer_norm(&w[1], &w[2], 1e-5)?.linear(&w[3], Some(&w[4]))?;
-            let x = x.add(&qkv.attention(&self.attention, layout)?.linear(&w[5], None)?)?;
-            let up = x.rms_norm(&w[1], 1e-5)?.linear(&w[6], None)?;
-            let x = x.add(&up.activate(Activation::Gelu)?.mul(&up)?.linear(&w[7], None)?)?;
-            x.log_probs(&w[8], targets, None)
+            let qkv = x.layer_norm(&w[1], &w[2], 1e-5)?.linear(&w[3], Some(&w[4]), p)?;
+            let x = x.add(&qkv.attention(&self.attention, layout)?.linear(&w[5], None, p)?)?;
+            let up = x.rms_norm(&w[1], 1e-5)?.linear(&w[6], None, p)?;
+            let x = x.add(&up.activate(Activation::Gelu)?.mul(&up)?.linear(&w[7], None, p)?)?;
+            x.log_probs(&w[8], targets, p, None)
         };
         forward().unwrap()
     }
@@ -211,7 +213,7 @@ fn statistics_agree(device: &Device) {
         let run = |device: &Device| {
             let mut stats = vec![];
             let [h, head] = [&h, &head].map(|x| x.to_device(device).unwrap());
-            let logp = h.log_probs(&head, &targets, Some(&mut stats)).unwrap();
+            let logp = h.log_probs(&head, &targets, Precision::Full, Some(&mut stats)).unwrap();
             (logp.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap(), stats)
         };
         let ((logp, stats), (_, expected)) = (run(device), composed_only(|| run(&Device::Cpu)));
@@ -241,12 +243,12 @@ fn refusals_say_what_was_found_and_expected() {
         let error = format!("{:#}", result.unwrap_err());
         assert!(parts.iter().all(|p| error.contains(p)), "{error}");
     };
-    refused(x.linear(&w, None), &["linear", "[2, 3]", "[5, 4]"]);
+    refused(x.linear(&w, None, Precision::Full), &["linear", "[2, 3]", "[5, 4]"]);
     refused(Value::add(&x, &w), &["add", "[2, 3]", "[5, 4]"]);
     refused(x.rms_norm(&w, 1e-5), &["rms_norm", "[5, 4]"]);
     let head = random("head", &[5, 3], DType::F32);
-    refused(x.log_probs(&head, &[0], None), &["log_probs", "2 rows", "found 1"]);
-    refused(x.log_probs(&head, &[0, 5], None), &["target 5", "row 1", "5 labels"]);
+    refused(x.log_probs(&head, &[0], Precision::Full, None), &["log_probs", "2 rows", "found 1"]);
+    refused(x.log_probs(&head, &[0, 5], Precision::Full, None), &["target 5", "row 1", "5 labels"]);
     let toy = Toy::new(4, 17, 40, DType::F32);
     refused(x.attention(&toy.attention, &Layout::single(2).unwrap()), &["attention", "[2, 32]", "[2, 3]"]);
     let odd = Attention { rotary_dim: 3, ..toy.attention.clone() };

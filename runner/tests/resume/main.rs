@@ -18,8 +18,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tiny::{
-    Place, differing_bytes, interrupted_run, run_with_all_checkpoints, said, signal, wait_for, wait_until,
-    whole_run,
+    Place, differing_between, differing_bytes, differing_rows, interrupted_run, run_with_all_checkpoints,
+    said, signal, wait_for, wait_until, whole_run,
 };
 
 #[test]
@@ -173,6 +173,21 @@ fn another_run_is_not_gone_on_with() {
     assert_eq!(place.checkpoints().len(), 3);
     let same = ["metrics.jsonl", "probes.jsonl"].map(|name| fs::read(place.run().join(name)).unwrap().len());
     assert!(same.iter().all(|n| *n > before.len() / 2));
+}
+
+#[test]
+fn a_run_of_rounded_products_goes_on_to_the_same_bytes_and_only_in_its_precision() {
+    let rounded = ["--set", "precision=bf16", "--set", "checkpoints.save_total_limit=0"];
+    let whole = Place::new();
+    whole.succeeds(&rounded);
+    assert!(differing_rows(&whole) > 0, "nothing was rounded");
+    let manifest = ldyn::record::read_manifest(&whole.run()).unwrap();
+    assert_eq!(manifest.device, "cpu f32, products of bf16");
+    let place = whole.copy();
+    let from = ["--resume=run/checkpoints/02-sft-000006"];
+    place.fails(&[&from[..], &rounded[2..]].concat(), &["precision was \"bf16\", is \"full\""]);
+    place.succeeds(&[&from[..], &rounded].concat());
+    assert_eq!(differing_between(&whole, &place), 0);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use super::call::{Machine, Memory};
 use super::device::{Gpu, Number};
 use super::ops::{self, STATS};
+use super::product::{gradients, logits, times_transposed};
+use crate::value::Precision;
 use candle_core::backend::BackendStorage;
 use candle_core::{CudaStorage, Layout, Result, Tensor, bail};
 use ldyn_core::Real;
@@ -16,19 +18,12 @@ pub(in crate::value) struct Head {
     logits: Option<CudaStorage>,
 }
 
-/// x · weightᵀ for rows x `[n, k]` and a weight `[o, k]`.
-pub(in crate::value) fn times_transposed(
-    [(x, xl), (w, wl)]: [(&CudaStorage, &Layout); 2],
-) -> Result<CudaStorage> {
-    let ((n, k), o) = (xl.shape().dims2()?, wl.dims()[0]);
-    x.matmul(w, (1, n, o, k), xl, &wl.transpose(0, 1)?)
-}
-
 impl Head {
     /// log π(target) `[M]`, with so many rows of logits in memory at once; with `keep`, these are all rows.
     pub(in crate::value) fn forward<T: Number>(
         [(h, hl), (w, wl)]: [(&CudaStorage, &Layout); 2],
         targets: &[u32],
+        precision: Precision,
         rows: usize,
         keep: bool,
     ) -> Result<(CudaStorage, Self)> {
@@ -42,7 +37,7 @@ impl Head {
         let mut kept = None;
         for first in (0..m).step_by(rows) {
             let n = rows.min(m - first);
-            let logits = times_transposed([(h, &hl.narrow(0, first, n)?), (w, wl)])?;
+            let logits = times_transposed([(h, &hl.narrow(0, first, n)?), (w, wl)], precision)?;
             let stats = gpu.at(&stats).part(STATS * first, STATS * n, size_of::<T>())?;
             let out = [stats, gpu.at(&logp).part(first, n, size_of::<T>())?];
             let labels = gpu.labels(&labels).part(first, n, size_of::<u32>())?;
@@ -78,6 +73,7 @@ impl Head {
     pub(in crate::value) fn backward<T: Number>(
         &mut self,
         [h, w, grad]: [&Tensor; 3],
+        precision: Precision,
         rows: usize,
     ) -> Result<(Tensor, Tensor)> {
         let (m, vocabulary) = (h.dim(0)?, w.dim(0)?);
@@ -88,25 +84,24 @@ impl Head {
         for first in (0..m).step_by(rows) {
             let n = rows.min(m - first);
             let h = h.narrow(0, first, n)?;
-            let logits = match kept.take() {
+            let z = match kept.take() {
                 Some(logits) => Tensor::from_storage(
                     candle_core::Storage::Cuda(logits),
                     (n, vocabulary),
                     candle_core::op::BackpropOp::none(),
                     false,
                 ),
-                None => h.matmul(&w.t()?)?,
+                None => logits([&h, &w], precision)?,
             };
             super::device::with::<T, _, 1>([&grad.narrow(0, first, n)?], |gpu, [grad]| {
                 let stats = gpu.whole(&self.stats)?.part(STATS * first, STATS * n, size_of::<T>())?;
                 let labels = gpu.table_at(&self.labels)?.part(first, n, size_of::<u32>())?;
                 let at: [Memory; 3] = [labels, stats, grad];
-                super::device::in_place::<T>(&logits, |gpu, logits| {
-                    ops::residual(gpu, logits, at, vocabulary)
-                })
+                super::device::in_place::<T>(&z, |gpu, z| ops::residual(gpu, z, at, vocabulary))
             })?;
-            dh.push(logits.matmul(&w)?);
-            let part = logits.t()?.matmul(&h)?;
+            // By now the gradient by the logits.
+            let [part_h, part] = gradients([&z, &h, &w], precision)?;
+            dh.push(part_h);
             dw = Some(match dw {
                 Some(dw) => (dw + part)?,
                 None => part,

@@ -16,6 +16,9 @@
 //! | `rows`, `add`, `mul`, `concat` | candle's kernels |
 //! | `attention` with a cache; derivatives of `attention` and `log_probs` along a direction | composed of candle's |
 //!
+//! Products by cuBLAS are those that have a [`Precision`](crate::value::Precision). In bf16 their operands are rounded by
+//! candle's kernel and cuBLAS is told of bf16 operands and f32 results; in tf32 it rounds by itself.
+//!
 //! A training step waits for the device twice: for the log-probabilities of a pass, which the loss is a function of,
 //! and for the norm of the gradient, which decides about the step. A loss weighted by token reads the statistics too.
 //!
@@ -26,6 +29,8 @@
 //!
 //! - `value::cuda::tests`: `cuda_norms_agree`, `cuda_activations_agree`, `cuda_sums_agree`,
 //!   `cuda_rows_of_logits_agree`, `cuda_attention_agrees`
+//! - `value::precision::tests`: `cuda_products_of_rounded_operands_are_plain_sums`,
+//!   `cuda_tangents_are_not_rounded_but_what_they_meet_is`
 //! - `value::selftest::tests`: `cuda_every_operation_passes_its_checks`
 //! - `value::squares::tests`: `cuda_both_forms_find_the_sum`
 //! - `value::tests`: `cuda_statistics_agree_with_the_composed_head`, `cuda_a_decoder_has_the_gradients_of_the_cpu`
@@ -35,11 +40,14 @@ mod attention;
 mod call;
 #[cfg(feature = "cuda")]
 mod device;
+mod gemm;
 #[cfg(feature = "cuda")]
 mod head;
 #[cfg(test)]
 mod host;
 pub(super) mod ops;
+#[cfg(feature = "cuda")]
+mod product;
 #[cfg(test)]
 mod tests;
 
@@ -50,10 +58,12 @@ pub(crate) use device::optimise;
 #[cfg(feature = "cuda")]
 pub(super) use device::{add_bias, attend, forward, sums_of_squares, with};
 #[cfg(feature = "cuda")]
-pub(super) use head::{Head, times_transposed};
+pub(super) use head::Head;
 #[cfg(test)]
 pub(crate) use host::run_on_host;
 pub(crate) use ops::Kernel;
+#[cfg(feature = "cuda")]
+pub(super) use product::{gradients, times_transposed};
 
 /// The kernels, in the order in which they become one program.
 const SOURCE: [&str; 2] = [include_str!("kernels.cu"), include_str!("attention.cu")];

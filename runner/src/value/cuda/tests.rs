@@ -71,6 +71,7 @@ on_every_machine! {
 fn every_test_that_waits_for_a_gpu_is_listed() {
     let sources = [
         include_str!("tests.rs"),
+        include_str!("../precision/tests.rs"),
         include_str!("../selftest/tests.rs"),
         include_str!("../squares.rs"),
         include_str!("../tests.rs"),

@@ -1,13 +1,13 @@
 //! The operations of [`Value`] with the options that are checked.
 
 use super::Case;
-use crate::value::{Activation, Attention, Layout, QkvOrder, Value};
+use crate::value::{Activation, Attention, Layout, Precision, QkvOrder, Value};
 use anyhow::Result;
 use candle_core::Tensor;
 
 pub(super) enum Op {
     Rows { ids: Vec<u32> },
-    Linear { bias: bool },
+    Linear { bias: bool, precision: Precision },
     Add,
     Mul,
     Activate(Activation),
@@ -15,22 +15,13 @@ pub(super) enum Op {
     RmsNorm,
     Concat,
     Attention { attention: Attention, layout: Layout, describe: &'static str },
-    LogProbs { targets: Vec<u32>, vocabulary: usize },
+    LogProbs { targets: Vec<u32>, vocabulary: usize, precision: Precision },
 }
 
 pub(super) fn all() -> Result<Vec<Op>> {
-    let mut all = vec![
-        Op::Rows { ids: vec![3, 0, 3, 4] },
-        Op::Linear { bias: false },
-        Op::Linear { bias: true },
-        Op::Add,
-        Op::Mul,
-        Op::LayerNorm,
-        Op::RmsNorm,
-        Op::Concat,
-        Op::LogProbs { targets: vec![0, 6, 3], vocabulary: 7 },
-        Op::LogProbs { targets: (0..70).collect(), vocabulary: 90 },
-    ];
+    let mut all =
+        vec![Op::Rows { ids: vec![3, 0, 3, 4] }, Op::Add, Op::Mul, Op::LayerNorm, Op::RmsNorm, Op::Concat];
+    all.extend(products(Precision::Full));
     all.extend(
         [Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu].map(Op::Activate),
     );
@@ -75,6 +66,16 @@ pub(super) fn all() -> Result<Vec<Op>> {
     Ok(all)
 }
 
+/// The operations that have a precision, in this one.
+pub(super) fn products(precision: Precision) -> [Op; 4] {
+    [
+        Op::Linear { bias: false, precision },
+        Op::Linear { bias: true, precision },
+        Op::LogProbs { targets: vec![0, 6, 3], vocabulary: 7, precision },
+        Op::LogProbs { targets: (0..70).collect(), vocabulary: 90, precision },
+    ]
+}
+
 impl Case for Op {
     fn op(&self) -> &'static str {
         match self {
@@ -93,10 +94,12 @@ impl Case for Op {
 
     fn describe(&self) -> String {
         match self {
-            Self::Linear { bias } => if *bias { "with bias" } else { "without bias" }.into(),
+            Self::Linear { bias, .. } => if *bias { "with bias" } else { "without bias" }.into(),
             Self::Activate(activation) => format!("{activation:?}"),
             Self::Attention { describe, .. } => (*describe).into(),
-            Self::LogProbs { targets, vocabulary } => format!("{} rows, {vocabulary} labels", targets.len()),
+            Self::LogProbs { targets, vocabulary, .. } => {
+                format!("{} rows, {vocabulary} labels", targets.len())
+            }
             _ => String::new(),
         }
     }
@@ -104,7 +107,7 @@ impl Case for Op {
     fn inputs(&self) -> Vec<Vec<usize>> {
         match self {
             Self::Rows { .. } => vec![vec![5, 3]],
-            Self::Linear { bias } => {
+            Self::Linear { bias, .. } => {
                 let mut shapes = vec![vec![3, 20], vec![6, 20]];
                 shapes.extend(bias.then(|| vec![6]));
                 shapes
@@ -116,14 +119,14 @@ impl Case for Op {
             Self::Attention { attention: a, layout, .. } => {
                 vec![vec![layout.n_rows(), (a.heads + 2 * a.kv_heads) * a.head_dim]]
             }
-            Self::LogProbs { targets, vocabulary } => vec![vec![targets.len(), 5], vec![*vocabulary, 5]],
+            Self::LogProbs { targets, vocabulary, .. } => vec![vec![targets.len(), 5], vec![*vocabulary, 5]],
         }
     }
 
     fn run<V: Value>(&self, x: &[V]) -> Result<V> {
         match self {
             Self::Rows { ids } => x[0].rows(&Tensor::new(ids.as_slice(), x[0].primal().device())?),
-            Self::Linear { .. } => x[0].linear(&x[1], x.get(2)),
+            Self::Linear { precision, .. } => x[0].linear(&x[1], x.get(2), *precision),
             Self::Add => x[0].add(&x[1]),
             Self::Mul => x[0].mul(&x[1]),
             Self::Activate(activation) => x[0].activate(*activation),
@@ -131,7 +134,7 @@ impl Case for Op {
             Self::RmsNorm => x[0].rms_norm(&x[1], 1e-6),
             Self::Concat => V::concat(&[&x[0], &x[1], &x[0]]),
             Self::Attention { attention, layout, .. } => x[0].attention(attention, layout),
-            Self::LogProbs { targets, .. } => x[0].log_probs(&x[1], targets, None),
+            Self::LogProbs { targets, precision, .. } => x[0].log_probs(&x[1], targets, *precision, None),
         }
     }
 }
