@@ -8,13 +8,14 @@ pub(crate) mod retry;
 
 pub use many::complete_all;
 
-use crate::seed;
+use crate::{log, seed};
 use anyhow::{Context, Result, bail, ensure};
 use retry::{Failure, backoff, of_status, of_transport, retry_after, sleep};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tracing::{debug, warn};
 
 /// Longest accepted reply of a server in bytes.
 const MAX_BODY: u64 = 8 << 20;
@@ -201,8 +202,10 @@ impl Client {
                 Failure::Passing { what, .. } if attempts > self.endpoint.max_retries => {
                     bail!("{place}: {what} (attempts: {attempts})")
                 }
-                Failure::Passing { wait, .. } => {
-                    sleep(wait.unwrap_or_else(|| backoff(attempts, rng)), stop);
+                Failure::Passing { wait, what } => {
+                    let wait = wait.unwrap_or_else(|| backoff(attempts, rng));
+                    warn!(place, attempt = attempts, wait = wait.as_secs_f64(), "it is asked again: {what}");
+                    sleep(wait, stop);
                 }
             }
         }
@@ -214,8 +217,16 @@ impl Client {
         if let Some(key) = &self.endpoint.key {
             post = post.header("authorization", key.authorization());
         }
+        let started = Instant::now();
         let mut response = post.send(&request.body()[..]).map_err(|e| of_transport(&e))?;
         let status = response.status();
+        debug!(
+            place = self.place,
+            model = request.model,
+            status = status.as_u16(),
+            seconds = log::seconds(started),
+            "request"
+        );
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let wait = retry_after(header("retry-after"));
         let location = header("location").map(str::to_owned);

@@ -2,12 +2,14 @@
 
 use anyhow::{Result, bail};
 use candle_core::{DType, Device};
+use tracing::debug;
 
 /// Opens the device called `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
 /// An unknown name, or `cuda` in a build without it or on a machine without a GPU.
 pub fn open(name: &str) -> Result<Device> {
+    debug!(name, "device");
     match name.split_once(':').unwrap_or((name, "0")) {
         ("cpu", "0") => Ok(Device::Cpu),
         ("cuda", ordinal) => {

@@ -149,6 +149,16 @@ pub fn write_folder(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Re
     written
 }
 
+/// Bytes of the files of a folder, not of folders in it; what cannot be read counts nothing.
+pub fn bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.metadata().ok())
+        .filter(fs::Metadata::is_file)
+        .map(|file| file.len())
+        .sum()
+}
+
 /// Removes a folder with all that it holds; one that is not there is fine.
 ///
 /// # Errors

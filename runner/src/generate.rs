@@ -8,12 +8,14 @@ pub use stop::Stop;
 
 use crate::model::Model;
 use crate::score::MAX_ROWS;
-use crate::seed;
 use crate::value::{self, Cache, Layout};
+use crate::{log, seed};
 use anyhow::{Result, bail};
 use candle_core::{DType, Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use std::time::Instant;
+use tracing::debug;
 
 /// A prompt to continue.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +73,12 @@ pub fn generate(
     if sampling.max_new_tokens == 0 {
         return Ok(vec![Vec::new(); prompts.len()]);
     }
+    let started = Instant::now();
     // On a thread of the pool, so that its many small tasks need not be handed over one by one.
-    rayon::scope(|_| continue_all(model, prompts, stop, sampling))
+    let answers = rayon::scope(|_| continue_all(model, prompts, stop, sampling))?;
+    let tokens = answers.iter().map(Vec::len).sum::<usize>();
+    debug!(prompts = prompts.len(), tokens, seconds = log::seconds(started), "answers generated");
+    Ok(answers)
 }
 
 /// Whether the prompts can be continued.

@@ -7,6 +7,7 @@ use crate::record::{self, StageInfo};
 use crate::report::{self, Comparison, Member};
 use crate::study::{self, Begin, CONFIG};
 use anyhow::{Context, Result, ensure};
+use tracing::info_span;
 
 /// File name of the comparison's page in a grid's folder; `.json` beside it.
 pub const COMPARISON: &str = "comparison.html";
@@ -64,6 +65,7 @@ pub fn run(grid: &Grid, interrupt: &Interrupt, progress: &Progress) -> Result<Co
             continue;
         }
         progress.say(&name);
+        let _span = info_span!("run", arm = grid.arms[cell.arm].name, seed = cell.seed).entered();
         study::run(&cell.study, &Begin::Newest, interrupt, progress)
             .with_context(|| cell.study.title.clone())?;
         write(grid, &cells)?;

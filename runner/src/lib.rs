@@ -20,6 +20,7 @@ pub mod grid;
 pub mod hub;
 pub mod interrupt;
 pub mod judge;
+pub mod log;
 pub mod memory;
 pub mod model;
 pub mod monitor;

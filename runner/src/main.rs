@@ -1,5 +1,7 @@
 //! The program `ldyn`: parse, run, print the error chain once, exit.
 
+mod logging;
+
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -8,7 +10,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     one_pool_of_threads();
-    match ldyn::cli::run(ldyn::cli::Cli::parse()) {
+    let cli = ldyn::cli::Cli::parse();
+    logging::start(cli.verbosity());
+    match ldyn::cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", shown(&format!("{error:#}")));

@@ -3,8 +3,9 @@
 use crate::memory;
 use crate::probe;
 use crate::record::{Metrics, ProbeRow};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, WeakProgressBar};
+use std::io::{IsTerminal, Write, stderr};
+use std::sync::Mutex;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,17 +16,35 @@ pub enum Progress {
     Quiet,
 }
 
+/// The bar that is on the terminal.
+static BAR: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Writes whole lines to standard error, above the bar if there is one. Nobody may be there to read them: that is no
+/// reason to end what they are about.
+pub fn write(lines: &[u8]) {
+    let write = || drop(stderr().lock().write_all(lines));
+    let bar = BAR.lock().ok().and_then(|bar| bar.as_ref()?.upgrade());
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+fn line(text: &str) {
+    write(format!("{text}\n").as_bytes());
+}
+
 impl Progress {
     /// A line of information.
     pub fn say(self, text: &str) {
         if self == Self::Shown {
-            eprintln!("{text}");
+            line(text);
         }
     }
 
     /// A line on something that went wrong and was got over: shown in any case.
     pub fn warn(self, text: &str) {
-        eprintln!("warning: {text}");
+        line(&format!("warning: {text}"));
     }
 
     /// A bar for the steps of a stage.
@@ -44,7 +63,7 @@ impl Progress {
         if self.is_lines() {
             let size = bytes.map(|bytes| format!(" ({})", memory::text(bytes))).unwrap_or_default();
             let there = if there > 0 { format!(", from {} on", memory::text(there)) } else { String::new() };
-            eprintln!("downloading {name}{size}{there}");
+            line(&format!("downloading {name}{size}{there}"));
         }
         let template = "{prefix} {bar:30} {binary_bytes:>10}/{binary_total_bytes:10} {binary_bytes_per_sec:>12} eta {eta:4}";
         let bar = self.bar(name, template);
@@ -61,12 +80,23 @@ impl Progress {
 
     fn bar(self, name: &str, template: &str) -> ProgressBar {
         let bar = match self {
-            Self::Shown if !self.is_lines() => ProgressBar::new(0),
+            Self::Shown if !self.is_lines() => {
+                let bar = ProgressBar::new(0);
+                on_terminal(Some(&bar));
+                bar
+            }
             _ => ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
         };
         bar.set_style(ProgressStyle::with_template(template).expect("a template that parses"));
         bar.set_prefix(name.to_owned());
         bar
+    }
+}
+
+/// Remembers the bar that is on the terminal; a finished one stays where it is.
+fn on_terminal(bar: Option<&ProgressBar>) {
+    if let Ok(mut shown) = BAR.lock() {
+        *shown = bar.map(ProgressBar::downgrade);
     }
 }
 
@@ -86,6 +116,7 @@ impl DownloadBar {
 
     /// All bytes are there.
     pub fn finish(&self) {
+        on_terminal(None);
         self.0.finish();
     }
 }
@@ -116,12 +147,13 @@ impl StageBar {
         let squeeze = squeeze.map(|index| format!(", squeeze {index:+.3}")).unwrap_or_default();
         self.last = format!(" | log π{}{}{squeeze}", mean("chosen"), mean("rejected"));
         if self.lines {
-            eprintln!("{}: {} examples{}", self.name, self.seen, self.last);
+            line(&format!("{}: {} examples{}", self.name, self.seen, self.last));
         }
     }
 
     /// The stage is over.
     pub fn finish(&self) {
+        on_terminal(None);
         self.bar.finish();
     }
 }

@@ -23,13 +23,15 @@ use crate::progress::Progress;
 use crate::record::{self, Hashes, Journal, Lengths, Manifest, Rule, StageInfo};
 use crate::tensorboard::{self, Board};
 use crate::train::{self, Cadence, Course, End, Example, Loss};
-use crate::{device, memory, plan, report, seed};
+use crate::{device, log, memory, plan, report, seed};
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use inputs::folder_of;
 use recorder::{Clock, Recorder, Saver, Watch, go_on_from};
 use resume::{best, continue_examples, continued, gauge};
 use std::path::PathBuf;
+use std::time::Instant;
+use tracing::{Level, debug, enabled, info, info_span};
 
 /// The kind of the answers that the model gives before finetuning.
 const INITIAL: &str = "chosen_initial";
@@ -90,6 +92,7 @@ pub fn run(
     let first = from.as_ref().map_or(0, |checkpoint| checkpoint.state.stage);
     let mut stopped = None;
     for (i, stage) in study.stages.iter().enumerate().skip(first) {
+        let _span = info_span!("stage", name = stage.name).entered();
         stopped = run.stage(i, stage, from.take()).with_context(|| format!("stage `{}`", stage.name))?;
         if stopped.is_some() {
             break;
@@ -127,12 +130,24 @@ impl<'a> Run<'a> {
         }
         let device = device::open(&study.device)?;
         let dtype = device::dtype(&study.dtype)?;
+        info!(
+            title = study.title,
+            output = %study.output.display(),
+            device = study.device,
+            dtype = study.dtype,
+            threads = rayon::current_num_threads(),
+            seed = study.seed,
+            "study"
+        );
         progress.say(&format!("model: {}", study.model.describe()));
         let mut inputs = Inputs::read(study)?;
-        plan::plan(study, &inputs)?.refuse_too_much(study)?;
+        let plan = plan::plan(study, &inputs)?;
+        tell(&plan, study)?;
+        plan.refuse_too_much(study)?;
         let model = open_model(study, &inputs.config, dtype, &device)?;
         let [data, probes] = inputs.hashes.clone();
         let hashes = Hashes { data, tokenizer: inputs.tokenizer.sha256().to_owned(), model: model.sha256()? };
+        debug!(data = hashes.data, tokenizer = hashes.tokenizer, model = hashes.model, probes, "hashes");
         let identity = Identity { study: study.clone(), model_config: model.config.to_json(dtype)?, probes };
 
         std::fs::create_dir_all(&study.output)
@@ -265,6 +280,15 @@ impl<'a> Run<'a> {
             halted: false,
             clock: Clock::after(resumed.map_or([0.0; 2], |(_, p)| [p.train_seconds, p.probe_seconds])),
         };
+        let started = Instant::now();
+        info!(
+            loss = stage.summary()?,
+            steps,
+            from_step = observer.at.step,
+            examples = examples.len(),
+            probed = self.inputs.probes.len(),
+            "stage begins"
+        );
         // Its weights are the model's by now.
         drop(from);
         let trained = train::train_from(
@@ -281,6 +305,14 @@ impl<'a> Run<'a> {
         let end = observer.after(trained)?;
         let (stopped_by, seconds, taken) = (observer.stopped_by, observer.clock.seconds(), observer.at.step);
         let (best, state) = (observer.best, observer.saver.state);
+        info!(
+            ?end,
+            step = taken,
+            train = log::rounded(seconds[0]),
+            probe = log::rounded(seconds[1]),
+            seconds = log::seconds(started),
+            "stage ends"
+        );
         let peak = best.map(|best| best.restore(&self.model)).transpose()?.flatten();
 
         let info = self.manifest.stages.last_mut().expect("pushed when the stage began");
@@ -476,6 +508,31 @@ impl<'a> Run<'a> {
         }
         self.manifest.kinds = kinds(&self.inputs.probes);
     }
+}
+
+/// Logs what the study takes.
+fn tell(plan: &plan::Plan, study: &Study) -> Result<()> {
+    if !enabled!(Level::INFO) {
+        return Ok(());
+    }
+    let rate = plan::rate(study)?;
+    for stage in &plan.stages {
+        info!(
+            stage = stage.name,
+            steps = stage.steps,
+            sweeps = stage.sweeps,
+            tokens = stage.work.rows,
+            memory = memory::text(stage.memory.total()),
+            time = report::duration(plan::seconds(stage.operations, rate)),
+            "planned"
+        );
+    }
+    info!(
+        time = report::duration(plan::seconds(plan.operations(), rate)),
+        memory_free = memory::available().map(memory::text),
+        "planned in all, at the rate of a matrix product just now"
+    );
+    Ok(())
 }
 
 fn moment(course: &Course) -> Moment {

@@ -13,7 +13,7 @@
 
 mod store;
 
-pub use store::{list, load, prune, save};
+pub use store::{list, load, prune, remove, save};
 
 use crate::config::{self, Study};
 use crate::model::Model;

@@ -1,10 +1,10 @@
 //! Checkpoints on disk: written whole or not at all, read only if every bit is as it was written.
 
 use super::{Checkpoint, State, VERSION};
-use crate::files;
 use crate::model::write_tensors;
 use crate::record::CHECKPOINTS;
 use crate::value::Census;
+use crate::{files, log};
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device, Tensor, safetensors};
 use sha2::{Digest, Sha256};
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tracing::info;
 
 const STATE: &str = "state.json";
 const TENSORS: &str = "tensors.safetensors";
@@ -22,6 +24,7 @@ const SUMS: &str = "SHA256SUMS";
 /// # Errors
 /// A failed write, such as a full disk; nothing of it is left then.
 pub fn save(run: &Path, state: &State, tensors: Vec<(String, Tensor)>) -> Result<PathBuf> {
+    let started = Instant::now();
     let folder = run.join(CHECKPOINTS).join(state.name());
     // One of the same moment, from before the run was continued, says the same.
     files::remove_folder(&folder)?;
@@ -37,6 +40,12 @@ pub fn save(run: &Path, state: &State, tensors: Vec<(String, Tensor)>) -> Result
             folder.display()
         )
     })?;
+    info!(
+        folder = %folder.display(),
+        bytes = files::bytes(&folder),
+        seconds = log::seconds(started),
+        "checkpoint written"
+    );
     Ok(folder)
 }
 
@@ -76,7 +85,15 @@ pub fn load(folder: &Path, device: &Device) -> Result<Checkpoint> {
         }
         Ok(Checkpoint { state, tensors })
     };
-    read().with_context(|| format!("checkpoint {}", folder.display()))
+    let started = Instant::now();
+    let checkpoint = read().with_context(|| format!("checkpoint {}", folder.display()))?;
+    info!(
+        folder = %folder.display(),
+        bytes = files::bytes(folder),
+        seconds = log::seconds(started),
+        "checkpoint verified"
+    );
+    Ok(checkpoint)
 }
 
 /// The checkpoints of the run in the folder `run`, oldest first.
@@ -107,7 +124,17 @@ pub fn list(run: &Path) -> Result<Vec<PathBuf>> {
 pub fn prune(run: &Path, keep: usize) -> Result<()> {
     let all = list(run)?;
     let old = if keep == 0 { 0 } else { all.len().saturating_sub(keep) };
-    all[..old].iter().try_for_each(|folder| files::remove_folder(folder))
+    all[..old].iter().try_for_each(|folder| remove(folder))
+}
+
+/// Removes a checkpoint.
+///
+/// # Errors
+/// One that cannot be removed.
+pub fn remove(folder: &Path) -> Result<()> {
+    files::remove_folder(folder)?;
+    info!(folder = %folder.display(), "checkpoint removed");
+    Ok(())
 }
 
 /// Number of the stage and step of a checkpoint's name; the end of a stage comes after all steps.

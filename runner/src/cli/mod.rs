@@ -32,15 +32,18 @@ use crate::config::{self, Study};
 use crate::device;
 use crate::hub::{self, Role};
 use crate::interrupt::Interrupted;
+use crate::log;
 use crate::model::Model;
 use crate::progress::Progress;
 use crate::study::Stopped;
 use crate::value::Precision;
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tracing::info;
 
 /// Finetune Pythia and Qwen models and watch what every step does to every kind of response.
 ///
@@ -57,6 +60,17 @@ pub struct Cli {
     /// No progress on standard error.
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// What is done, on standard error: files, plan, stages, checkpoints; -vv for requests too, -vvv for steps. The
+    /// variable RUST_LOG holds a filter, such as ldyn=debug, and wins.
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+impl Cli {
+    /// How often `-v` is given.
+    pub fn verbosity(&self) -> u8 {
+        self.verbose
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -189,9 +203,18 @@ pub fn run(cli: Cli) -> Result<()> {
     let threads = cli.threads.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK).num_threads(threads).build_global();
     pool.with_context(|| format!("--threads {threads}"))?;
+    let started = Instant::now();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        process = std::process::id(),
+        threads = rayon::current_num_threads(),
+        "begun"
+    );
     // On a thread of the pool: whoever hands out work from elsewhere sleeps until others have woken up and done it,
     // some hundred times in a training step.
-    rayon::scope(|_| of_verb(cli))
+    let ended = rayon::scope(|_| of_verb(cli));
+    info!(status = ended.as_ref().err().map_or(0, status), seconds = log::seconds(started), "ended");
+    ended
 }
 
 /// Bytes of a thread's stack: as much as a main thread has.

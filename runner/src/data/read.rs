@@ -4,13 +4,15 @@ use super::formats::{self, Fault, Format, Row};
 use super::lines::{JsonLines, Numbered, document};
 use super::parquet::ParquetRows;
 use super::{ChatTemplate, CutReport, EosInText, Lengths, Record, TokenizedRecord, Tokenizer, tokenize};
-use crate::memory;
+use crate::{log, memory};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tracing::info;
 
 /// What the user of the records needs of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,7 +126,17 @@ impl Dataset {
 /// # anyhow::Ok(())
 /// ```
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset> {
-    read_within(path, options, memory::available().unwrap_or(u64::MAX))
+    let started = Instant::now();
+    let data = read_within(path, options, memory::available().unwrap_or(u64::MAX))?;
+    info!(
+        file = %path.display(),
+        format = ?data.format,
+        records = data.records.len(),
+        dropped = data.skipped.values().map(|(count, _)| count).sum::<usize>(),
+        seconds = log::seconds(started),
+        "data read"
+    );
+    Ok(data)
 }
 
 /// [`read`] records that take at most `free` bytes of memory: a small archive may hold any number of them.

@@ -3,10 +3,13 @@
 use super::formats::Format;
 use super::tokenizer::Tokenizer;
 use super::{Record, TokenizedRecord};
+use crate::log;
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Instant;
+use tracing::info;
 
 /// Which part of a prompt stays when it is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +146,7 @@ pub fn tokenize(
     eos_in_text: EosInText,
 ) -> Result<(Vec<TokenizedRecord>, CutReport)> {
     lengths.check(None)?;
+    let started = Instant::now();
     let plain = (eos_in_text == EosInText::EncodeAsText).then(|| tokenizer.without_specials());
     let tokenizer = plain.as_ref().unwrap_or(tokenizer);
     let encoded: Vec<(TokenizedRecord, usize)> = records
@@ -151,7 +155,21 @@ pub fn tokenize(
         .collect::<Result<_>>()?;
     let mut report = CutReport { records: records.len(), ..Default::default() };
     let cut = encoded.into_iter().map(|(record, longest)| shorten(record, longest, lengths, &mut report));
-    Ok((cut.collect(), report))
+    let cut: Vec<TokenizedRecord> = cut.collect();
+    info!(
+        records = cut.len(),
+        tokens = cut.iter().map(tokens).sum::<usize>(),
+        prompts_cut = report.prompts,
+        responses_cut = report.responses.values().sum::<usize>(),
+        seconds = log::seconds(started),
+        "tokenised"
+    );
+    Ok((cut, report))
+}
+
+/// Tokens of a record.
+fn tokens(record: &TokenizedRecord) -> usize {
+    record.prompt.len() + record.responses.iter().map(|(_, ids)| ids.len()).sum::<usize>()
 }
 
 /// One record uncut, and the length of its longest kept-aside text (0 where the rule does not ask).

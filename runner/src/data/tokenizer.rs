@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use tracing::info;
 
 /// End-of-sequence tokens tried, in this order, where no file of the folder names one.
 pub const KNOWN_EOS: [&str; 6] =
@@ -56,7 +57,16 @@ impl Tokenizer {
             Some(token) => ("the configuration".to_owned(), Eos::Token(token.to_owned())),
             None => find_eos(folder, &inner)?,
         };
-        Self::build(inner, &bytes, source, eos).with_context(|| file.display().to_string())
+        let found = Self::build(inner, &bytes, source, eos).with_context(|| file.display().to_string())?;
+        info!(
+            file = %file.display(),
+            entries = found.ids,
+            eos = found.eos_token,
+            eos_from = found.eos_source,
+            sha256 = found.sha256,
+            "tokenizer read"
+        );
+        Ok(found)
     }
 
     /// A tokenizer from the bytes of a `tokenizer.json`, such as an embedded one.

@@ -4,11 +4,12 @@ use super::Hub;
 use super::address::{Address, Kind, is_path};
 use crate::chat::retry::{Failure, backoff, of_status, of_transport, retry_after, sleep};
 use crate::chat::{Key, one_line};
-use crate::seed;
+use crate::{log, seed};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tracing::{debug, warn};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
@@ -193,7 +194,16 @@ impl<'a> Client<'a> {
             if let Some(token) = self.token_for(&url) {
                 request = request.header("authorization", token.authorization());
             }
+            let started = Instant::now();
             let response = request.call().map_err(|e| transport(&e))?;
+            debug!(
+                method = if ask == Ask::Head { "HEAD" } else { "GET" },
+                address = without_secrets(&url),
+                from = if let Ask::From(first) = ask { Some(first).filter(|first| *first > 0) } else { None },
+                status = response.status().as_u16(),
+                seconds = log::seconds(started),
+                "request"
+            );
             if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
                 return Ok(response);
             }
@@ -289,8 +299,13 @@ impl Waits {
             Failure::Passing { what, .. } if self.0 >= ATTEMPTS => {
                 bail!("{what} (attempts: {}); HF_HUB_OFFLINE=1 keeps to what is in the cache", self.0)
             }
-            Failure::Passing { wait, .. } => {
+            Failure::Passing { wait, what } => {
                 let wait = wait.unwrap_or_else(|| backoff(self.0, &mut seed::rng(self.0 as u64, "hub")));
+                warn!(
+                    attempt = self.0,
+                    wait = wait.as_secs_f64(),
+                    "the hub failed, it is asked again: {what}"
+                );
                 sleep(wait, &AtomicBool::new(false));
                 Ok(())
             }
@@ -325,6 +340,14 @@ fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |at| host + at);
     &url[..end]
+}
+
+/// A URL without what may sign it, and without the name and password of a user.
+fn without_secrets(url: &str) -> String {
+    let plain = url.split(['?', '#']).next().unwrap_or_default();
+    let host = plain.find("://").map_or(0, |at| at + 3);
+    let user = origin(plain)[host..].rfind('@').map_or(host, |at| host + at + 1);
+    format!("{}{}", &plain[..host], &plain[user..])
 }
 
 /// Where a `Location` leads from a URL; `None` for what is no address of a server.
@@ -366,5 +389,17 @@ mod tests {
         assert_eq!(joined("https://h.co/a/b", "file:///etc/passwd"), None);
         assert_eq!(encoded("a b/ü#?", true), "a%20b/%C3%BC%23%3F");
         assert_eq!(encoded("refs/pr/1", false), "refs%2Fpr%2F1");
+    }
+
+    #[test]
+    fn an_address_that_is_told_has_no_secrets() {
+        for (url, told) in [
+            ("https://h.co:1/a/b@c?sig=1#x", "https://h.co:1/a/b@c"),
+            ("https://me:pass@h.co/a?x", "https://h.co/a"),
+            ("https://me:p@ss@h.co", "https://h.co"),
+            ("https://h.co?x@y", "https://h.co"),
+        ] {
+            assert_eq!(without_secrets(url), told);
+        }
     }
 }

@@ -4,12 +4,15 @@ use super::address::Address;
 use super::cache::Cached;
 use super::client::{Client, Remote, Waits, transport};
 use crate::chat::retry::Failure;
+use crate::log;
 use crate::progress::{DownloadBar, Progress};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tracing::{debug, info};
 use ureq::http::StatusCode;
 
 /// Bytes that are written at once.
@@ -36,6 +39,8 @@ pub(super) fn file(
         let part = Part::open(&partial, remote).with_context(place)?;
         part.complete(client, address, name, remote, progress).with_context(place)?;
         fs::rename(&partial, &blob).with_context(|| format!("writing {}", blob.display()))?;
+    } else {
+        debug!(%address, file = name, blob = %blob.display(), "content found in the cache");
     }
     cached.link(&remote.etag, &remote.commit, name)
 }
@@ -107,7 +112,8 @@ impl Part {
         remote: &Remote,
         progress: &Progress,
     ) -> Result<()> {
-        let bar = progress.download(name, remote.size, self.length);
+        let (started, there) = (Instant::now(), self.length);
+        let bar = progress.download(name, remote.size, there);
         let mut waits = Waits::default();
         while remote.size.is_none_or(|size| self.length < size) {
             let before = self.length;
@@ -127,7 +133,11 @@ impl Part {
         let wrong = match (remote.size, remote.sha256()) {
             (Some(size), _) if size != self.length => format!("{} bytes, expected {size}", self.length),
             (_, Some(expected)) if expected != found => format!("SHA-256 {found}, expected {expected}"),
-            _ => return Ok(()),
+            _ => {
+                let (bytes, seconds) = (self.length, log::seconds(started));
+                info!(%address, file = name, bytes, there, seconds, "downloaded and checked");
+                return Ok(());
+            }
         };
         drop(self.file);
         fs::remove_file(&self.path).with_context(|| format!("cannot remove {}", self.path.display()))?;

@@ -42,6 +42,7 @@ use client::{Client, Listed};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use tracing::debug;
 
 /// The hub where no other is named.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -117,7 +118,10 @@ fn address(role: Role, named: &Path) -> Result<Option<Address>> {
 fn find(role: Role, named: &Path) -> Result<Found> {
     Ok(match address(role, named)? {
         Some(address) => match Hub::from_env()?.cached(&address) {
-            Some(path) => Found::Here(path),
+            Some(path) => {
+                debug!(%address, path = %path.display(), "found in the cache");
+                Found::Here(path)
+            }
             None => Found::Hub(address),
         },
         None if role == Role::Model && !named.join(crate::model::CONFIG).is_file() => {

@@ -8,6 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use tracing::debug;
 
 /// The weights in one file.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -131,6 +132,7 @@ fn whole(path: &Path) -> Result<Vec<u8>> {
             memory::text(free)
         );
     }
+    debug!(file = %path.display(), bytes = found.len(), "weights");
     std::fs::read(path).with_context(context)
 }
 

@@ -22,6 +22,7 @@ pub use layers::Lookup;
 pub(crate) use load::{INDEX, WEIGHTS, files as weight_files};
 pub(crate) use save::write_tensors;
 
+use crate::log;
 use crate::value::{Cache, Dual, Layout, Pass, Precision, Tape, Traced, Value};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor, Var};
@@ -33,6 +34,8 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Instant;
+use tracing::{debug, info};
 
 /// A direction in weight space: a tensor for each parameter that moves, by name.
 pub type Direction = BTreeMap<String, Tensor>;
@@ -70,6 +73,7 @@ impl Model {
     /// A folder that is missing, incomplete, damaged or of an unsupported model: the message
     /// names the file, the key or the tensor, and what to do.
     pub fn load(folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
+        let started = Instant::now();
         let config = ModelConfig::load(folder)?;
         let expected = load::Expected {
             shapes: config.parameters().0.into_iter().map(|p| (p.name, p.shape)).collect(),
@@ -80,6 +84,13 @@ impl Model {
             tied: config.tied.then(|| config.head_and_embedding()),
         };
         let params = load::weights(folder, &expected, dtype, device)?;
+        info!(
+            folder = %folder.display(),
+            model = config.describe(),
+            dtype = ?dtype,
+            seconds = log::seconds(started),
+            "model read"
+        );
         Ok(Self::of(config, params, dtype, device))
     }
 
@@ -89,6 +100,7 @@ impl Model {
     /// # Errors
     /// A device that cannot hold the weights.
     pub fn init(config: ModelConfig, dtype: DType, device: &Device, rng: &mut impl Rng) -> Result<Self> {
+        info!(model = config.describe(), dtype = ?dtype, "model initialised at random");
         let mut params = BTreeMap::new();
         for parameter in config.parameters().0 {
             let n = parameter.shape.iter().product();
@@ -346,6 +358,7 @@ impl Model {
     /// # Errors
     /// Weights that cannot be fetched from their device.
     pub fn sha256(&self) -> Result<String> {
+        let started = Instant::now();
         let mut hash = Sha256::new();
         for (name, var) in self.parameters() {
             hash.update(format!("{name} {:?} {:?}\n", var.dtype(), var.dims()));
@@ -356,7 +369,9 @@ impl Model {
                 hash.update(bytes(&numbers.narrow(0, from, HASHED.min(n - from))?)?);
             }
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        debug!(sha256, seconds = log::seconds(started), "weights hashed");
+        Ok(sha256)
     }
 
     fn var(&self, name: &str) -> Result<&Var> {

@@ -2,13 +2,15 @@
 
 use super::load::{INDEX, WEIGHTS};
 use super::{CONFIG, Model, narrowed};
-use crate::files;
+use crate::{files, log};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Tensor};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
+use tracing::info;
 
 /// Files beside config and weights that are copied along when the source has them.
 const ASSETS: [&str; 10] = [
@@ -48,8 +50,17 @@ impl Model {
             ensure!(assets.is_dir(), "there is no folder {} to copy the tokenizer from", assets.display());
         }
         refuse_to_overwrite(folder)?;
+        let started = Instant::now();
         files::write_folder(folder, |partial| self.write(partial, &config, assets, dtype))
-            .with_context(|| format!("cannot write the model folder {}", folder.display()))
+            .with_context(|| format!("cannot write the model folder {}", folder.display()))?;
+        info!(
+            folder = %folder.display(),
+            dtype = ?dtype,
+            bytes = files::bytes(folder),
+            seconds = log::seconds(started),
+            "model written"
+        );
+        Ok(())
     }
 
     fn write(&self, folder: &Path, config: &str, assets: Option<&Path>, dtype: DType) -> Result<()> {

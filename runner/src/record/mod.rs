@@ -41,6 +41,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use tracing::{Level, enabled, info};
 
 /// Version of the record schema; a reader refuses a newer one.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -350,6 +351,10 @@ impl JsonlWriter {
         if found < length {
             bail!("{} has {found} bytes, expected at least {length}", path.display())
         }
+        if found > length && enabled!(Level::INFO) {
+            let rows = rows_from(path, length).with_context(context)?;
+            info!(file = %path.display(), rows, bytes = found - length, left = length, "records cut");
+        }
         file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0))).with_context(context)?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
@@ -394,6 +399,21 @@ impl JsonlWriter {
         let file = self.file.get_ref();
         let synced = file.sync_data().and_then(|()| Ok(file.metadata()?.len()));
         synced.with_context(|| format!("writing {}", self.path.display()))
+    }
+}
+
+/// Rows behind the first `length` bytes of a file, a torn one included.
+fn rows_from(path: &Path, length: u64) -> std::io::Result<usize> {
+    let mut reader = BufReader::new(File::open(path)?);
+    reader.seek(SeekFrom::Start(length))?;
+    let (mut rows, mut torn) = (0, false);
+    loop {
+        let bytes = reader.fill_buf()?;
+        let Some(last) = bytes.last() else { return Ok(rows + usize::from(torn)) };
+        rows += bytes.iter().filter(|byte| **byte == b'\n').count();
+        torn = *last != b'\n';
+        let read = bytes.len();
+        reader.consume(read);
     }
 }
 
@@ -518,6 +538,18 @@ mod tests {
             assert_eq!(read.is_ok(), fine, "{name:?}");
             assert!(fine || format!("{:#}", read.unwrap_err()).contains("stages[0].name"));
         }
+    }
+
+    #[test]
+    fn rows_behind_a_place_are_counted_with_the_torn_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        for (text, from, rows) in [("{}\n{}\n", 3, 1), ("{}\n{}\n{", 3, 2), ("{}\n{}\n", 6, 0), ("{", 0, 1)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(rows_from(&path, from).unwrap(), rows, "{text:?}");
+        }
+        std::fs::write(&path, "{}\n".repeat(10_000)).unwrap();
+        assert_eq!(rows_from(&path, 3).unwrap(), 9_999);
     }
 
     #[test]

@@ -5,9 +5,11 @@ use super::{
     summarise,
 };
 use crate::record::Fault;
-use crate::{compat, files};
+use crate::{compat, files, log};
 use anyhow::{Context, Result};
 use std::path::Path;
+use std::time::Instant;
+use tracing::info;
 
 /// File name of the self-contained page.
 pub const HTML: &str = "report.html";
@@ -21,6 +23,7 @@ pub const JSON: &str = "report.json";
 /// # Errors
 /// Records that cannot be read, or a failed write.
 pub fn write(run: &Path) -> Result<Summary> {
+    let started = Instant::now();
     let records = load(run)?;
     let logs = records.manifest.compat.map(|_| compat::logs(&records.manifest, &records.probes));
     for (stage, text) in logs.into_iter().flatten() {
@@ -37,6 +40,7 @@ pub fn write(run: &Path) -> Result<Summary> {
     for (name, text) in [(HTML, html(&summary)?), (MARKDOWN, markdown(&summary)), (JSON, json(&summary)?)] {
         files::write(&run.join(name), text.as_bytes())?;
     }
+    info!(file = %run.join(HTML).display(), seconds = log::seconds(started), "report written");
     Ok(summary)
 }
 

@@ -5,6 +5,7 @@ use crate::config::{self, Checkpoints, Study};
 use crate::data::{TokenizedRecord, Tokenizer};
 use crate::dynamics::gauge::Gauge;
 use crate::interrupt::{Interrupt, Interrupted};
+use crate::log;
 use crate::model::Model;
 use crate::monitor::{Moment, Monitor, Watched};
 use crate::probe::{self, When};
@@ -17,6 +18,7 @@ use anyhow::Result;
 use candle_core::Tensor;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use tracing::{info, warn};
 
 /// The monitor of a stage with what it needs.
 pub struct Watch<'a> {
@@ -34,7 +36,10 @@ impl Watch<'_> {
         progress: &Progress,
     ) -> Result<Vec<Intervention>> {
         writer.write_all(alarms)?;
-        alarms.iter().for_each(|alarm| progress.say(&alarm.line()));
+        for alarm in alarms {
+            warn!(rule = alarm.rule.id(), step = alarm.step, kind = alarm.kind, action = ?alarm.action, "alarm: {}", alarm.evidence());
+            progress.say(&alarm.line());
+        }
         let interventions = alarms.iter().filter_map(|alarm| match alarm.action {
             Action::Warn => None,
             Action::Stop => Some(Intervention::Stop),
@@ -207,6 +212,15 @@ impl train::Observer for Recorder<'_> {
     fn probe(&mut self, model: &Model, when: &When) -> Result<Vec<Intervention>> {
         let started = Instant::now();
         let rows = probe::sweep(model, self.probes, Some(when))?;
+        info!(
+            step = when.step,
+            examples = when.examples_seen,
+            rows = rows.len(),
+            chosen = probe::mean_logp(&rows, "chosen").map(log::rounded),
+            rejected = probe::mean_logp(&rows, "rejected").map(log::rounded),
+            seconds = log::seconds(started),
+            "probed"
+        );
         self.journal.probes.write_all(&rows)?;
         if let Some(board) = &mut self.board {
             board.probed(&rows)?;
@@ -284,6 +298,9 @@ impl train::Observer for Recorder<'_> {
         let every = self.saver.config.save_steps;
         let due = every > 0 && course.step > 0 && course.step.is_multiple_of(every);
         let signal = self.saver.interrupt.signal();
+        if let Some(signal) = signal {
+            info!(signal, step = course.step, "a signal ends the run");
+        }
         if due || signal.is_some() {
             let checkpoint = self.save(model, course, optimizer)?;
             if let Some(signal) = signal {

@@ -13,6 +13,7 @@ use crate::train::{Best, Example, Loss};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 use std::path::{Path, PathBuf};
+use tracing::info;
 
 /// Where a run begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +98,7 @@ pub fn find(
         run.join(CHECKPOINTS).display()
     );
     let name = state.name();
+    info!(checkpoint = name, records = ?state.lengths, "the run goes on");
     let note = |change| format!("continued from {name} with another rate: {change}");
     state.manifest.notes.extend(rates.into_iter().map(note));
     cut_back(run, &folder, study.stages.iter().map(|s| s.name.as_str()).skip(open))?;
@@ -207,10 +209,11 @@ fn cut_back<'a>(run: &Path, checkpoint: &Path, open_stages: impl Iterator<Item =
     let name = checkpoint.file_name();
     let all = checkpoint::list(run)?;
     let mut later = all.iter().rev().take_while(|folder| folder.file_name() != name);
-    later.try_for_each(|folder| files::remove_folder(folder))?;
+    later.try_for_each(|folder| checkpoint::remove(folder))?;
     for stage in open_stages {
         let folder = run.join(stage);
         if folder.join(model::CONFIG).is_file() {
+            info!(folder = %folder.display(), "model of a later moment removed");
             files::remove_folder(&folder)?;
         }
     }

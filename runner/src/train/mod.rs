@@ -29,6 +29,7 @@ use crate::score::NotFinite;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
+use tracing::trace;
 
 /// What an observer asks for while a stage runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -219,6 +220,16 @@ pub fn train_from(
         let epoch = when.examples_seen as f64 / examples.len() as f64;
         let seconds = started.elapsed().as_secs_f64();
         let row = metrics(stage, loss, &when, epoch, &means, lr, norm, seconds);
+        trace!(
+            step = row.step,
+            loss = row.loss,
+            margin = row.rewards_margins,
+            grad_norm = row.grad_norm,
+            learning_rate = row.learning_rate,
+            tokens = row.num_tokens,
+            seconds,
+            "step"
+        );
         course.take(observer.step(model, &when, &row, steps)?);
         let is_last = when.step == steps;
         if cadence.is_due(seen_before, when.examples_seen, is_last) || course.is_over() {

@@ -2,15 +2,17 @@
 //! disk under a hash of everything that they depend on.
 
 use super::{Example, Loss};
-use crate::files;
 use crate::model::Model;
 use crate::objective::Preference;
 use crate::score::{self, Item, NotFinite};
 use crate::value::Precision;
+use crate::{files, log};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tracing::info;
 
 /// Version of the cache file's layout and of what its hash covers.
 const VERSION: u32 = 1;
@@ -39,10 +41,15 @@ pub fn reference_log_probs(
 ) -> Result<(Vec<[f64; 2]>, bool)> {
     let key = key(reference, preference, examples)?;
     let path = folder.join(format!("reference-{}.json", &key[..16]));
+    let file = path.display();
     if path.exists() {
-        return Ok((read(&path, &key, examples.len())?, true));
+        let logps = read(&path, &key, examples.len())?;
+        info!(%file, pairs = logps.len(), "reference log-probabilities found in the cache");
+        return Ok((logps, true));
     }
+    let started = Instant::now();
     let logps = pair_log_probs(reference, preference, examples)?;
+    info!(%file, pairs = logps.len(), seconds = log::seconds(started), "reference log-probabilities computed");
     let file = CacheFile { version: VERSION, key, logps };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     files::write(&path, &serde_json::to_vec(&file)?)?;

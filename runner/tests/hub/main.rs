@@ -299,6 +299,47 @@ fn a_study_says_what_it_would_download_and_its_run_says_what_it_had() {
     }
 }
 
+/// Whether a text holds a piece of the token, as it is or as the hexadecimal digits of a dump.
+fn has_a_piece_of_the_token(said: &str) -> bool {
+    const PIECE: usize = 6;
+    let hex: String = TOKEN.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = said.to_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
+    let of = |text: &str, secret: &str, piece: usize| {
+        (0..=secret.len() - piece).any(|from| text.contains(&secret[from..from + piece]))
+    };
+    of(said, TOKEN, PIECE) || of(&digits, &hex, 2 * PIECE)
+}
+
+#[test]
+fn no_log_shows_the_token_or_a_piece_of_it() {
+    assert!(has_a_piece_of_the_token("…: hf_secre"), "a piece");
+    assert!(has_a_piece_of_the_token("6866 5f73 6563 7265"), "a dump");
+    let place = Place::new();
+    for filter in ["trace", "ureq=trace,ureq_proto=trace,ldyn=trace"] {
+        let output = place.command(&["-vvv", "fetch", "acme/tiny"]).env("RUST_LOG", filter).output().unwrap();
+        let said = String::from_utf8(output.stderr.clone()).unwrap();
+        assert!(output.status.success(), "{said}");
+        // That requests are told of, ours and those of the library.
+        assert!(
+            said.contains("ldyn::hub::client: request method=\"GET\" address=\"http://127.0.0.1"),
+            "{said}"
+        );
+        assert!(said.contains("DEBUG ureq::run: Request { method: GET"), "{said}");
+        assert!(!has_a_piece_of_the_token(&said), "{said}");
+        // Nor the query that signs the address of a large file.
+        assert!(!said.contains("sig=1"), "{said}");
+    }
+    let asked = place.hub.requests();
+    assert!(asked.iter().any(|request| request.authorization == Some(format!("Bearer {TOKEN}"))));
+    // A message that is told again.
+    let refuses = Some((503, "", TOKEN));
+    let place = Place::behaving(Manner { refuses, ..Manner::default() });
+    let output = place.command(&["-v", "fetch", "acme/tiny"]).output().unwrap();
+    let said = said(&output);
+    assert!(said.contains("WARN") && said.contains("503") && said.contains("[key]"), "{said}");
+    assert!(!has_a_piece_of_the_token(&said), "{said}");
+}
+
 #[test]
 fn the_token_may_lie_in_its_file() {
     let place = Place::new();
