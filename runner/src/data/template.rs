@@ -1,6 +1,7 @@
 //! Chat templates: a conversation as the text that a chat model was trained on.
 
 use super::folder;
+use super::guard::guarded;
 use crate::files;
 use anyhow::{Context, Result, bail};
 use minijinja::{Environment, ErrorKind, syntax::SyntaxConfig};
@@ -56,7 +57,12 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |message: String| -> Result<String, _> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
         });
-        environment.add_template_owned(NAME, source.to_owned()).context("the chat template is broken")?;
+        // The engine asserts on some nonsense, such as an import under a name that is an expression.
+        let compiled = guarded(|| environment.add_template_owned(NAME, source.to_owned()));
+        let Some(compiled) = compiled else {
+            bail!("the chat template is broken: it assigns to what is no name")
+        };
+        compiled.context("the chat template is broken")?;
         let renderer = Arc::new(Mutex::new(Some(Renderer::new(environment)?)));
         Ok(Self { renderer, bos_token, eos_token })
     }
@@ -158,7 +164,8 @@ impl Renderer {
         let (answers, texts) = channel();
         let work = move || {
             for context in asked {
-                let text = environment.get_template(NAME).and_then(|template| template.render(context));
+                let text = guarded(|| environment.get_template(NAME)?.render(context));
+                let Some(text) = text else { break };
                 if answers.send(text).is_err() {
                     break;
                 }
@@ -242,6 +249,8 @@ mod tests {
 
     #[test]
     fn a_template_that_refuses_or_never_ends_is_an_error() {
+        let error = ChatTemplate::new("{% import 'x' as x %'y' %}", None, None).unwrap_err();
+        assert!(error.to_string().contains("no name"), "{error}");
         let template = ChatTemplate::new("{{ raise_exception('no system role') }}", None, None).unwrap();
         let message = format!("{:#}", template.render(&talk(), false).unwrap_err());
         assert!(message.contains("no system role"), "{message}");
