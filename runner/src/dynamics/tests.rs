@@ -11,6 +11,8 @@ use crate::record::{Cause, Decomposition};
 use crate::score::{self, Item};
 use crate::seed;
 use crate::train::{Example, Loss, Optimizer, Update, move_along, predicted_tokens};
+use crate::value::Precision;
+use candle_core::{DType, Device};
 use ldyn_core::decomposition;
 use ldyn_core::diagnostics::residual_into;
 use ldyn_core::simplex::Distribution;
@@ -342,6 +344,28 @@ fn triage_scores_are_what_they_are_called() {
             let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
             let ches = dot(&y, &n) - dot(&y, &y);
             assert!((row.ches - ches).abs() < 1e-9 * ches.abs().max(1.0), "{name}");
+        }
+    }
+}
+
+/// A rounded tangent would leave 1e-3 between the parts and the whole.
+#[test]
+fn predictions_of_rounded_products_add_up_and_are_near_those_of_whole_ones() {
+    for (name, model) in models() {
+        let mut model =
+            Model::init(model.config.clone(), DType::F32, &Device::Cpu, &mut seed::rng(11, name)).unwrap();
+        let stage = stage("dpo", SGD, 1e-2);
+        let detail = Detail { groups: true, ..Detail::default() };
+        let (_, full) = run(&model, &stage, 3, detail);
+        model.precision = Precision::Bf16;
+        let (_, found) = run(&model, &stage, 3, detail);
+        assert_eq!((&full.dtype[..], &found.dtype[..]), ("f32", "f32, products of bf16"));
+        let size = full.responses.iter().map(|r| r.predicted.abs()).fold(0.0, f64::max);
+        for (r, full) in found.responses.iter().zip(&full.responses) {
+            let groups: f64 = r.groups.iter().map(|(_, predicted)| predicted).sum();
+            assert!((groups - r.predicted).abs() < 3e-5 * size, "{name}: {groups} for {}", r.predicted);
+            let far = (r.predicted - full.predicted).abs() / size;
+            assert!(far > 0.0 && far < 0.05, "{name}: {} for {}", r.predicted, full.predicted);
         }
     }
 }

@@ -201,5 +201,11 @@ fn reference_log_probs_of_one_precision_are_not_taken_for_those_of_another() {
     assert!(!cached && score(&reference).1);
     reference.precision = Precision::Bf16;
     let (rounded, cached) = score(&reference);
-    assert!(!cached && rounded != full && score(&reference) == (rounded, true));
+    assert!(!cached && rounded != full && score(&reference) == (rounded.clone(), true));
+    // A model of the same arithmetic scores the same.
+    reference.save(&folder.path().join("saved"), None).unwrap();
+    let again = reference.load_another(&folder.path().join("saved")).unwrap();
+    for other in [reference.copy().unwrap(), again] {
+        assert_eq!(score(&other), (rounded.clone(), true));
+    }
 }

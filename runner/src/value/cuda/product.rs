@@ -6,12 +6,13 @@ use super::gemm::Gemm;
 use crate::value::Precision;
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::cublas::{result, sys};
-use candle_core::cuda_backend::cudarc::driver::{DevicePtr, DevicePtrMut};
+use candle_core::cuda_backend::cudarc::driver::{CudaView, DevicePtr, DevicePtrMut};
 use candle_core::cuda_backend::{CudaDType, CudaStorage};
 use candle_core::op::BackpropOp;
 use candle_core::{DType, Error, Layout, Result, Shape, Storage, Tensor, bail};
+use std::ops::Deref;
 use std::ptr::from_ref;
-use std::sync::RwLockReadGuard;
+use std::rc::Rc;
 
 /// A matrix on a GPU and how it lies.
 type Matrix<'a> = (&'a CudaStorage, &'a Layout);
@@ -45,7 +46,7 @@ fn tensor(storage: CudaStorage, shape: impl Into<Shape>) -> Tensor {
     Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false)
 }
 
-fn on_gpu<'a>((storage, layout): &'a (RwLockReadGuard<Storage>, &Layout)) -> Result<Matrix<'a>> {
+fn on_gpu<'a>((storage, layout): &'a (impl Deref<Target = Storage>, &Layout)) -> Result<Matrix<'a>> {
     match &**storage {
         Storage::Cuda(storage) => Ok((storage, layout)),
         _ => bail!("a tensor on a GPU expected"),
@@ -62,7 +63,7 @@ struct Operand<'a> {
 #[derive(Clone)]
 enum Held<'a> {
     AsItIs(&'a CudaStorage),
-    Rounded(std::rc::Rc<CudaStorage>),
+    Rounded(Rc<CudaStorage>),
 }
 
 impl<'a> Operand<'a> {
@@ -85,6 +86,10 @@ impl<'a> Operand<'a> {
             Held::AsItIs(storage) => storage,
             Held::Rounded(storage) => storage,
         }
+    }
+
+    fn numbers<T: CudaDType>(&self) -> Result<CudaView<'_, T>> {
+        Ok(self.storage().as_cuda_slice::<T>()?.slice(self.layout.start_offset()..))
     }
 
     fn strides(&self) -> Result<[usize; 2]> {
@@ -135,11 +140,8 @@ fn gemm<T: CudaDType>(
     // SAFETY: the product below writes every number.
     #[allow(unsafe_code)]
     let mut out = unsafe { device.alloc::<f32>(m * n)? };
-    let numbers = |operand: &Operand| -> Result<_> {
-        Ok(operand.storage().as_cuda_slice::<T>()?.slice(operand.layout.start_offset()..))
-    };
     {
-        let (a, b) = (numbers(a)?, numbers(b)?);
+        let (a, b) = (a.numbers::<T>()?, b.numbers::<T>()?);
         let ((a, _a), (b, _b)) = (a.device_ptr(&stream), b.device_ptr(&stream));
         let (c, _c) = out.device_ptr_mut(&stream);
         let (one, zero) = (1.0_f32, 0.0_f32);
