@@ -2,7 +2,7 @@
 
 use crate::config::{self, Cell, Grid};
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::record::{self, StageInfo};
 use crate::report::{self, Comparison, Member};
 use crate::study::{self, Begin, CONFIG};
@@ -59,12 +59,15 @@ pub fn run(grid: &Grid, interrupt: &Interrupt, progress: &Progress) -> Result<Co
     let cells = grid.cells()?;
     let states = cells.iter().map(state).collect::<Result<Vec<_>>>()?;
     for (i, (cell, state)) in cells.iter().zip(states).enumerate() {
-        let name = format!("{} of {}: {}", i + 1, cells.len(), cell.study.title);
-        if state == State::Done {
-            progress.say(&format!("{name}: done already"));
+        let done = state == State::Done;
+        let (number, of) = (i + 1, cells.len());
+        let (arm, output) = (&grid.arms[cell.arm].name, &cell.study.output);
+        let words =
+            format!("{number} of {of}: {}{}", cell.study.title, if done { ": done already" } else { "" });
+        progress.say_or_tell(&words, &Event::Cell { arm, seed: cell.seed, number, of, done, output });
+        if done {
             continue;
         }
-        progress.say(&name);
         let _span = info_span!("run", arm = grid.arms[cell.arm].name, seed = cell.seed).entered();
         study::run(&cell.study, &Begin::Newest, interrupt, progress)
             .with_context(|| cell.study.title.clone())?;

@@ -19,7 +19,7 @@ use crate::interrupt::{Interrupt, Interrupted};
 use crate::model::{self, Model, ModelConfig};
 use crate::monitor::{Moment, Monitor, Watched};
 use crate::objective::Preference;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::record::{self, Hashes, Journal, Lengths, Manifest, Rule, StageInfo};
 use crate::tensorboard::{self, Board};
 use crate::train::{self, Cadence, Course, End, Example, Loss};
@@ -27,7 +27,7 @@ use crate::{device, log, memory, plan, report, seed};
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
 use inputs::folder_of;
-use recorder::{Clock, Recorder, Saver, Watch, go_on_from};
+use recorder::{Clock, Recorder, Saver, Watch, go_on_from, tell_checkpoint};
 use resume::{best, continue_examples, continued, gauge};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -206,6 +206,20 @@ impl<'a> Run<'a> {
             checkpoint.set_weights("model", &run.model)?;
             run.probe_initial_answers();
         }
+        let Manifest { title, seed, threads, device, model, train_examples, probe_prompts, .. } =
+            &run.manifest;
+        progress.tell(&Event::Run {
+            output: &study.output,
+            title,
+            seed: *seed,
+            threads: *threads,
+            device,
+            model,
+            train_examples: *train_examples,
+            probe_prompts: *probe_prompts,
+            stages: study.stages.iter().map(|stage| stage.name.as_str()).collect(),
+            checkpoint: from.as_ref().map(|checkpoint| checkpoint.state.name()),
+        });
         Ok((run, from))
     }
 
@@ -264,9 +278,11 @@ impl<'a> Run<'a> {
             }
             false => None,
         };
+        let at = resumed.map(|(_, position)| moment(&position.course)).unwrap_or_default();
+        let info = self.manifest.stages.last().expect("pushed when the stage began");
         let mut observer = Recorder {
             progress: self.progress,
-            bar: self.progress.stage(&stage.name),
+            bar: self.progress.stage(info, at.step, examples.len()),
             probes: &self.inputs.probes,
             gauge: gauge(self.study, stage, &self.model, &self.inputs.probes, resumed)?,
             watch,
@@ -275,7 +291,7 @@ impl<'a> Run<'a> {
             board,
             saver,
             steps,
-            at: resumed.map(|(_, position)| moment(&position.course)).unwrap_or_default(),
+            at,
             stopped_by: None,
             halted: false,
             clock: Clock::after(resumed.map_or([0.0; 2], |(_, p)| [p.train_seconds, p.probe_seconds])),
@@ -325,10 +341,22 @@ impl<'a> Run<'a> {
             info.notes.push(words);
         }
         info.peak = peak;
+        let ended = Event::StageEnd {
+            stage: &info.name,
+            step: taken,
+            steps: info.steps,
+            finished: info.finished,
+            stopped_by,
+            peak: info.peak.as_ref(),
+            train_seconds: info.train_seconds,
+            probe_seconds: info.probe_seconds,
+        };
+        self.progress.tell(&ended);
         self.manifest.peak_memory = self.manifest.peak_memory.max(memory::peak());
         let state = State { manifest: self.manifest.clone(), lengths: self.journal.sync()?, ..state };
         let run = &self.study.output;
         let checkpoint = checkpoint::save(run, &state, checkpoint::weights("model", &self.model))?;
+        tell_checkpoint(self.progress, &state, &checkpoint);
         // The one before a number that is not finite stays in any case.
         if stopped_by != Some(Rule::NotFinite) {
             checkpoint::prune(run, self.study.checkpoints.save_total_limit)?;

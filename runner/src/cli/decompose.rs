@@ -64,9 +64,9 @@ pub(super) struct Args {
     /// Override any key of a study file; the stage is `stages.0`. Repeatable.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Write everything as JSON to this file.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    /// Write everything as JSON to this file; without one, print it instead of the tables.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    json: Option<Option<PathBuf>>,
     /// Write a page with the heat map to this file.
     #[arg(long)]
     html: Option<PathBuf>,
@@ -112,7 +112,8 @@ impl Args {
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
-    for path in [&args.json, &args.html].into_iter().flatten() {
+    let json = args.json.as_ref().and_then(Option::as_ref);
+    for path in [json, args.html.as_ref()].into_iter().flatten() {
         refuse_existing(path)?;
     }
     let device = args.arithmetic.device()?;
@@ -162,8 +163,11 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         let rng = &mut seed::rng(args.seed, "kernel");
         found.kernel = kernel::influence(&model, &loss, examples[0], &observed, args.kernel_probes, rng)?;
     }
-    out!("{}", report::decomposition_text(&found));
-    if let Some(path) = &args.json {
+    match args.json {
+        Some(None) => out!("{}", serde_json::to_string_pretty(&found)?),
+        _ => out!("{}", report::decomposition_text(&found)),
+    }
+    if let Some(path) = json {
         write(path, &(serde_json::to_string_pretty(&found)? + "\n"))?;
     }
     if let Some(path) = &args.html {

@@ -27,6 +27,9 @@ pub(super) struct Args {
     /// File that receives the page; its numbers go beside it as `.json`.
     #[arg(long)]
     html: Option<PathBuf>,
+    /// Print the comparison as JSON instead of the table.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
@@ -60,6 +63,9 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
         members.push(own);
     }
     let comparison = report::compare(&format!("Published: {name}"), &members);
-    out!("{}", report::comparison_text(&comparison));
+    match args.json {
+        true => out!("{}", report::comparison_json(&comparison)?),
+        false => out!("{}", report::comparison_text(&comparison)),
+    }
     args.html.as_ref().map_or(Ok(()), |path| report::write_comparison(path, &comparison))
 }

@@ -1,13 +1,14 @@
 use super::{Arithmetic, Named, named, refuse_existing};
 use crate::config::{self, Study};
 use crate::data::{self, Need, ProbeOptions, ReadOptions, Tokenizer};
-use crate::dynamics::kernel::{influence, stability};
+use crate::dynamics::kernel::{Stability, influence, stability};
 use crate::progress::Progress;
 use crate::record::{Influence, JsonlWriter};
-use crate::statistics::estimate;
+use crate::statistics::{Estimate, estimate};
 use crate::train::{self, Example, Loss};
 use crate::{report, seed, study};
 use anyhow::{Result, ensure};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// The empirical neural tangent kernel of a model, and whether it kept its order between checkpoints:
@@ -48,6 +49,44 @@ pub(super) struct Args {
     seed: u64,
     #[command(flatten)]
     arithmetic: Arithmetic,
+    /// Print JSON instead of the tables: means by kind of every model, and how far the order was kept.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Kernel<'a> {
+    models: Vec<Measured<'a>>,
+    stability: Vec<Compared>,
+}
+
+#[derive(Serialize)]
+struct Measured<'a> {
+    model: String,
+    means: Vec<Means<'a>>,
+}
+
+/// Of a kind of response, on the prompts of the updates or on others.
+#[derive(Serialize)]
+struct Means<'a> {
+    kind: &'a str,
+    own_prompt: bool,
+    influence: f64,
+    k_norm: f64,
+    a_norm: f64,
+    g_norm: f64,
+    /// √LBK.
+    root_lbk: f64,
+    sign_delta: f64,
+}
+
+#[derive(Serialize)]
+struct Compared {
+    from: String,
+    to: String,
+    #[serde(flatten)]
+    stability: Stability,
 }
 
 impl Args {
@@ -78,36 +117,29 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
             }
             writer.flush()?;
         }
-        out!("{}\n{}", folder.display(), table(&rows));
+        if !args.json {
+            out!("{}\n{}", folder.display(), table(&means(&rows)));
+        }
         checkpoints.push(rows);
     }
-    if checkpoints.len() > 1 {
+    let name = |i: usize| args.model[i].display().to_string();
+    // Neighbours, and the first with the last.
+    let last = checkpoints.len() - 1;
+    let pairs = (0..last).map(|i| (i, i + 1)).chain((last > 1).then_some((0, last)));
+    let compare = |(from, to): (usize, usize)| {
+        let stability = stability(&checkpoints[from], &checkpoints[to])?;
+        Ok(Compared { from: name(from), to: name(to), stability })
+    };
+    let compared = pairs.map(compare).collect::<Result<Vec<_>>>()?;
+    if args.json {
+        let models = checkpoints.iter().enumerate();
+        let models = models.map(|(i, rows)| Measured { model: name(i), means: means(rows) }).collect();
+        out!("{}", serde_json::to_string_pretty(&Kernel { models, stability: compared })?);
+    } else if !compared.is_empty() {
         out!(
             "Between checkpoints: Spearman's rank correlation over kinds, mean ± standard error over updates"
         );
-        let mut lines = vec![
-            ["from", "to", "rank of influence", "rank of ‖K‖", "‖K‖ ratio", "drift"]
-                .map(String::from)
-                .to_vec(),
-        ];
-        // Neighbours, and the first with the last.
-        let last = checkpoints.len() - 1;
-        let pairs = (0..last).map(|i| (i, i + 1)).chain((last > 1).then_some((0, last)));
-        for (from, to) in pairs {
-            let s = stability(&checkpoints[from], &checkpoints[to])?;
-            let cell = |e: Option<crate::statistics::Estimate>| {
-                e.map_or("–".into(), |e| report::with_error(&e, 2))
-            };
-            lines.push(vec![
-                args.model[from].display().to_string(),
-                args.model[to].display().to_string(),
-                cell(s.rank),
-                cell(s.k_rank),
-                format!("{:.3}", s.k_ratio),
-                format!("{:.3}", s.k_drift),
-            ]);
-        }
-        out!("{}", report::aligned(&lines, 2));
+        out!("{}", stability_table(&compared));
     }
     Ok(())
 }
@@ -142,35 +174,64 @@ fn measure(args: &Args, folder: &Path) -> Result<Vec<Influence>> {
     Ok(rows)
 }
 
-/// Means over updates and prompts, a line a kind; own prompts and others apart.
-fn table(rows: &[Influence]) -> String {
+/// Means over updates and prompts, a row a kind; own prompts and others apart.
+fn means(rows: &[Influence]) -> Vec<Means<'_>> {
     let mut kinds: Vec<&str> = Vec::new();
     for row in rows {
         if !kinds.contains(&row.kind.as_str()) {
             kinds.push(&row.kind);
         }
     }
+    let mut found = Vec::new();
+    for (kind, own_prompt) in kinds.into_iter().flat_map(|kind| [(kind, true), (kind, false)]) {
+        let mine = rows.iter().filter(|r| r.kind == kind && (r.update == r.example) == own_prompt);
+        let mine: Vec<&Influence> = mine.collect();
+        let mean = |f: fn(&Influence) -> f64| {
+            Some(estimate(&mine.iter().map(|row| f(row)).collect::<Vec<_>>())?.mean)
+        };
+        let of = || {
+            Some(Means {
+                kind,
+                own_prompt,
+                influence: mean(|r| r.influence)?,
+                k_norm: mean(|r| r.k_norm)?,
+                a_norm: mean(|r| r.a_norm)?,
+                g_norm: mean(|r| r.g_norm)?,
+                root_lbk: mean(|r| r.lbk.sqrt())?,
+                sign_delta: mean(|r| r.sign_delta)?,
+            })
+        };
+        found.extend(of());
+    }
+    found
+}
+
+fn table(means: &[Means]) -> String {
     let header = ["kind", "own prompt", "influence", "‖K‖", "‖A‖", "‖G‖", "√LBK", "SignDelta"];
     let mut lines = vec![header.map(String::from).to_vec()];
-    for kind in kinds {
-        for own in [true, false] {
-            let of = |f: fn(&Influence) -> f64| -> Option<String> {
-                let mine = rows.iter().filter(|r| r.kind == kind && (r.update == r.example) == own);
-                estimate(&mine.map(f).collect::<Vec<_>>()).map(|e| format!("{:.4e}", e.mean))
-            };
-            let columns: [fn(&Influence) -> f64; 6] = [
-                |r| r.influence,
-                |r| r.k_norm,
-                |r| r.a_norm,
-                |r| r.g_norm,
-                |r| r.lbk.sqrt(),
-                |r| r.sign_delta,
-            ];
-            let Some(cells) = columns.into_iter().map(of).collect::<Option<Vec<_>>>() else { continue };
-            let mut line = vec![kind.to_owned(), if own { "yes" } else { "no" }.to_owned()];
-            line.extend(cells);
-            lines.push(line);
-        }
+    for of in means {
+        let numbers = [of.influence, of.k_norm, of.a_norm, of.g_norm, of.root_lbk, of.sign_delta];
+        let own = if of.own_prompt { "yes" } else { "no" };
+        let words = [of.kind.to_owned(), own.to_owned()];
+        lines.push(words.into_iter().chain(numbers.map(|number| format!("{number:.4e}"))).collect());
+    }
+    report::aligned(&lines, 2)
+}
+
+/// How far the order was kept, a line a pair of checkpoints.
+fn stability_table(compared: &[Compared]) -> String {
+    let header = ["from", "to", "rank of influence", "rank of ‖K‖", "‖K‖ ratio", "drift"];
+    let mut lines = vec![header.map(String::from).to_vec()];
+    let cell = |e: Option<Estimate>| e.map_or("–".into(), |e| report::with_error(&e, 2));
+    for Compared { from, to, stability: s } in compared {
+        lines.push(vec![
+            from.clone(),
+            to.clone(),
+            cell(s.rank),
+            cell(s.k_rank),
+            format!("{:.3}", s.k_ratio),
+            format!("{:.3}", s.k_drift),
+        ]);
     }
     report::aligned(&lines, 2)
 }

@@ -34,7 +34,7 @@ use crate::hub::{self, Role};
 use crate::interrupt::Interrupted;
 use crate::log;
 use crate::model::Model;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::study::Stopped;
 use crate::value::Precision;
 use anyhow::{Context, Result, ensure};
@@ -156,6 +156,18 @@ fn fetch_all(named: Vec<Named>, progress: &Progress) -> Result<()> {
 }
 
 impl Verb {
+    /// Whether standard output is for progress as JSON.
+    fn streams(&self) -> bool {
+        match self {
+            Self::Demo(args) => args.stream.json,
+            Self::Run(args) => args.stream.json,
+            Self::Train(args) => args.stream.json,
+            Self::Pretrain(args) => args.stream.json,
+            Self::Study(args) => args.streams(),
+            _ => false,
+        }
+    }
+
     /// What it reads that may be on the hub. Study files are asked for theirs when they have been read.
     fn named(&mut self) -> Vec<Named<'_>> {
         match self {
@@ -221,9 +233,22 @@ pub fn run(cli: Cli) -> Result<()> {
 const STACK: usize = 8 << 20;
 
 fn of_verb(mut cli: Cli) -> Result<()> {
-    let progress = if cli.quiet { Progress::Quiet } else { Progress::Shown };
-    fetch_all(cli.verb.named(), &progress)?;
-    match cli.verb {
+    let progress = match cli.quiet {
+        _ if cli.verb.streams() => Progress::Json,
+        true => Progress::Quiet,
+        false => Progress::Shown,
+    };
+    let ended = fetch_all(cli.verb.named(), &progress).and_then(|()| work(cli.verb, progress));
+    let error = ended.as_ref().err();
+    progress.tell(&Event::End {
+        exit_status: error.map_or(0, status),
+        error: error.map(|error| format!("{error:#}")),
+    });
+    ended
+}
+
+fn work(verb: Verb, progress: Progress) -> Result<()> {
+    match verb {
         Verb::Demo(args) => demo::run(&args, &progress),
         Verb::Init(args) => init::run(&args),
         Verb::Fetch(args) => fetch::run(&args, &progress),

@@ -28,6 +28,8 @@ pub(super) struct Args {
     set: Vec<String>,
     #[command(flatten)]
     resume: super::run::Resume,
+    #[command(flatten)]
+    pub(super) stream: super::run::Stream,
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {

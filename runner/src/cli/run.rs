@@ -1,6 +1,6 @@
 use crate::config;
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::study::Begin;
 use crate::{report, study};
 use anyhow::Result;
@@ -18,6 +18,17 @@ pub(super) struct Args {
     set: Vec<String>,
     #[command(flatten)]
     resume: Resume,
+    #[command(flatten)]
+    pub(super) stream: Stream,
+}
+
+/// What scripts read while a run goes on.
+#[derive(Debug, clap::Args)]
+pub(super) struct Stream {
+    /// Progress as JSON on standard output, an object a line, instead of bars and table: steps and probes with rate and
+    /// time left, alarms, checkpoints, stages, and at last `end` with the exit status.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Going on with a run that was interrupted.
@@ -56,8 +67,13 @@ pub(super) fn finish(study: &config::Study, resume: &Resume, progress: &Progress
     let study = &study;
     let stopped = study::run(study, &resume.begin(), &Interrupt::on_signals()?, progress)?;
     let folder = &study.output;
-    let run = report::load(folder)?;
-    out!("{}", report::terminal(&report::summarise(&run)));
-    out!("report: {}", folder.join(report::HTML).display());
+    if *progress == Progress::Json {
+        let (html, json) = (&folder.join(report::HTML), &folder.join(report::JSON));
+        progress.tell(&Event::Report { output: folder, html, json });
+    } else {
+        let run = report::load(folder)?;
+        out!("{}", report::terminal(&report::summarise(&run)));
+        out!("report: {}", folder.join(report::HTML).display());
+    }
     stopped.map_or(Ok(()), |stopped| Err(stopped.into()))
 }

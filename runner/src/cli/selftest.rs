@@ -1,6 +1,7 @@
 use crate::device;
 use crate::value::{self, OpReport};
 use anyhow::{Result, bail};
+use serde::Serialize;
 
 /// Check every differentiable operation against finite differences on this machine.
 ///
@@ -10,11 +11,26 @@ pub(super) struct Args {
     /// `cpu`, `cuda` or `cuda:N`.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Print JSON: a row a check.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A check as JSON has it.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    report: &'a OpReport,
+    passed: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let reports = value::self_test_on(&device::open(&args.device)?)?;
-    for report in &reports {
+    if args.json {
+        let rows: Vec<Row> = reports.iter().map(|report| Row { report, passed: report.passed() }).collect();
+        out!("{}", serde_json::to_string_pretty(&rows)?);
+    }
+    for report in reports.iter().filter(|_| !args.json) {
         let verdict = if report.passed() { "ok  " } else { "FAIL" };
         let OpReport { op, case, check, error, tolerance } = report;
         out!("{verdict} {op:12} {case:28} {check:34} {error:8.1e} (allowed {tolerance:.0e})");
@@ -26,6 +42,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
             reports.len()
         )
     }
-    out!("{} checks: gradients and tangents agree with finite differences", reports.len());
+    if !args.json {
+        out!("{} checks: gradients and tangents agree with finite differences", reports.len());
+    }
     Ok(())
 }

@@ -2,10 +2,11 @@ use crate::config::{self, Grid, Study};
 use crate::grid::{self, COMPARISON, State};
 use crate::hub;
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::progress::{Event, Progress};
 use crate::study::Inputs;
 use crate::{memory, plan, report};
 use anyhow::{Result, ensure};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
@@ -24,28 +25,77 @@ pub(super) struct Args {
     /// Print what would run, its steps, memory and time, and run nothing.
     #[arg(long)]
     dry_run: bool,
+    /// JSON on standard output: progress as with `ldyn run --json`, or what --dry-run would run.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// Whether standard output is for progress as JSON.
+    pub(super) fn streams(&self) -> bool {
+        self.json && !self.dry_run
+    }
 }
 
 pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     let grid = config::load_grid(&args.grid, &args.set)?;
     if args.dry_run {
-        out!("{}", planned(&grid)?);
+        let planned = planned(&grid)?;
+        match args.json {
+            true => out!("{}", serde_json::to_string_pretty(&planned)?),
+            false => out!("{}", text(&planned)),
+        }
         return Ok(());
     }
     // A cell finds them in the cache.
     for mut cell in grid.cells()? {
         super::fetch_all(cell.study.named_mut(), progress)?;
     }
-    out!("{}", report::comparison_text(&grid::run(&grid, &Interrupt::on_signals()?, progress)?));
-    out!("comparison: {}", grid.output.join(COMPARISON).display());
+    let comparison = grid::run(&grid, &Interrupt::on_signals()?, progress)?;
+    let html = &grid.output.join(COMPARISON);
+    if args.json {
+        let (json, csv) = (&html.with_extension("json"), &html.with_extension("csv"));
+        progress.tell(&Event::Comparison { html, json, csv });
+    } else {
+        out!("{}", report::comparison_text(&comparison));
+        out!("comparison: {}", html.display());
+    }
     Ok(())
 }
 
-/// A line a run.
-fn planned(grid: &Grid) -> Result<String> {
-    let heads = ["arm", "seed", "state", "stages", "steps", "a step", "a probe", "memory", "time", "folder"];
-    let mut lines = vec![heads.map(String::from).to_vec()];
-    let mut unread = None;
+/// What `--dry-run` says.
+#[derive(Serialize)]
+struct Planned {
+    runs: Vec<PlannedRun>,
+    /// Why not all of them could be read yet.
+    unread: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PlannedRun {
+    arm: String,
+    seed: u64,
+    state: &'static str,
+    stages: Vec<String>,
+    output: String,
+    /// Absent where it could not be read yet.
+    #[serde(flatten)]
+    takes: Option<Takes>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Takes {
+    steps: usize,
+    /// Of the longest step on average.
+    step_seconds: f64,
+    probe_seconds: f64,
+    /// Bytes.
+    memory: u64,
+    seconds: f64,
+}
+
+fn planned(grid: &Grid) -> Result<Planned> {
+    let (mut runs, mut unread) = (Vec::new(), None);
     // A device and number type are measured once.
     let mut rates = BTreeMap::new();
     for cell in grid.cells()? {
@@ -54,34 +104,44 @@ fn planned(grid: &Grid) -> Result<String> {
             State::Begun => "begun",
             State::Done => "done",
         };
-        let stages: Vec<&str> = cell.study.stages.iter().map(|s| s.name.as_str()).collect();
-        let takes = match takes(&cell.study, &mut rates) {
-            Ok(takes) => takes,
-            Err(error) => {
-                unread.get_or_insert(error);
-                ["–"; 5].map(String::from)
-            }
-        };
-        let [steps, step, probe, memory, time] = takes;
-        lines.push(vec![
-            grid.arms[cell.arm].name.clone(),
-            cell.seed.to_string(),
-            state.into(),
-            stages.join(" → "),
-            steps,
-            step,
-            probe,
-            memory,
-            time,
-            cell.study.output.display().to_string(),
-        ]);
+        let takes = takes(&cell.study, &mut rates).map_err(|error| {
+            unread.get_or_insert(format!("{error:#}"));
+        });
+        runs.push(PlannedRun {
+            arm: grid.arms[cell.arm].name.clone(),
+            seed: cell.seed,
+            state,
+            stages: cell.study.stages.iter().map(|stage| stage.name.clone()).collect(),
+            output: cell.study.output.display().to_string(),
+            takes: takes.ok(),
+        });
     }
-    let note = unread.map(|error| format!("\nnot all can be read yet: {error:#}"));
-    Ok(report::aligned(&lines, 10) + &note.unwrap_or_default())
+    Ok(Planned { runs, unread })
+}
+
+/// A line a run.
+fn text(planned: &Planned) -> String {
+    let heads = ["arm", "seed", "state", "stages", "steps", "a step", "a probe", "memory", "time", "folder"];
+    let mut lines = vec![heads.map(String::from).to_vec()];
+    for run in &planned.runs {
+        let takes = run.takes.map_or(["–"; 5].map(String::from), |takes| {
+            [
+                takes.steps.to_string(),
+                report::duration(takes.step_seconds),
+                report::duration(takes.probe_seconds),
+                memory::text(takes.memory),
+                report::duration(takes.seconds),
+            ]
+        });
+        let before = [run.arm.clone(), run.seed.to_string(), run.state.to_owned(), run.stages.join(" → ")];
+        lines.push(before.into_iter().chain(takes).chain([run.output.clone()]).collect());
+    }
+    let note = planned.unread.as_ref().map(|why| format!("\nnot all can be read yet: {why}"));
+    report::aligned(&lines, 10) + &note.unwrap_or_default()
 }
 
 /// Steps of a study, seconds of its longest step and of a probe, its memory and time.
-fn takes(study: &Study, rates: &mut BTreeMap<[String; 3], f64>) -> Result<[String; 5]> {
+fn takes(study: &Study, rates: &mut BTreeMap<[String; 3], f64>) -> Result<Takes> {
     for (role, named) in study.clone().named_mut() {
         ensure!(
             !hub::is_remote(role, named)?,
@@ -94,13 +154,12 @@ fn takes(study: &Study, rates: &mut BTreeMap<[String; 3], f64>) -> Result<[Strin
         Entry::Occupied(known) => *known.get(),
         Entry::Vacant(new) => *new.insert(plan::rate(study)?),
     };
-    let time = |operations| report::duration(plan::seconds(operations, rate));
-    let memory = plan.stages.iter().map(|stage| stage.memory.total()).max().unwrap_or(0);
-    Ok([
-        plan.stages.iter().map(|stage| stage.steps).sum::<usize>().to_string(),
-        time(plan.stages.iter().map(|stage| stage.step_operations).fold(0.0, f64::max)),
-        time(plan.probe.operations),
-        memory::text(memory),
-        time(plan.operations()),
-    ])
+    let seconds = |operations| plan::seconds(operations, rate);
+    Ok(Takes {
+        steps: plan.stages.iter().map(|stage| stage.steps).sum(),
+        step_seconds: seconds(plan.stages.iter().map(|stage| stage.step_operations).fold(0.0, f64::max)),
+        probe_seconds: seconds(plan.probe.operations),
+        memory: plan.stages.iter().map(|stage| stage.memory.total()).max().unwrap_or(0),
+        seconds: seconds(plan.operations()),
+    })
 }

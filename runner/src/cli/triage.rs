@@ -11,6 +11,7 @@ use crate::train::{self, Cadence, Example, Intervention, Loss, Update};
 use crate::{report, score, seed, study};
 use anyhow::{Context, Result, ensure};
 use rand::seq::SliceRandom;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Score preference pairs before training on them: what a step would do to log π(y⁺), how deep y⁻ lies,
@@ -52,6 +53,51 @@ pub(super) struct Args {
     seed: u64,
     #[command(flatten)]
     arithmetic: Arithmetic,
+    /// Print JSON instead of the ranking's head: records from the lowest prediction, and the check of the scores.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Triage {
+    pairs: usize,
+    /// Pairs whose y⁺ is predicted to fall.
+    falling: usize,
+    /// Lines of the data file, from 0, from the lowest prediction.
+    ranking: Vec<usize>,
+    check: Option<Check>,
+    /// Pairs in --filtered.
+    kept: Option<usize>,
+}
+
+/// What a short run did to pairs that it did not learn.
+#[derive(Serialize)]
+struct Check {
+    steps: usize,
+    pairs: usize,
+    /// Pairs whose y⁺ fell.
+    fell: usize,
+    scores: Vec<Foretold>,
+    /// By data influence, from the lowest prediction.
+    fifths: Vec<Fifth>,
+}
+
+/// How well a score foretold that y⁺ falls; nothing where all or none fell.
+#[derive(Serialize)]
+struct Foretold {
+    score: &'static str,
+    auroc: Option<f64>,
+    /// 95 %.
+    interval: Option<[f64; 2]>,
+}
+
+/// Means over pairs, and the share whose y⁺ fell.
+#[derive(Serialize)]
+struct Fifth {
+    predicted: f64,
+    measured: f64,
+    fell: f64,
 }
 
 /// Pairs that the terminal shows.
@@ -122,21 +168,33 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     })?;
     writer.flush()?;
 
+    let mut checked = None;
     if let Some(steps) = args.check_steps {
         let after = after_training(&model, &study, &loss, &trained, &scored, steps, args.seed)?;
-        out!("{}", check(&rows, &after, steps, args.seed));
+        checked = Some(check(&rows, &after, steps, args.seed));
     }
     rows.sort_by(|a, b| a.data_chosen.total_cmp(&b.data_chosen));
     let falling = rows.iter().filter(|r| r.data_chosen < 0.0).count();
+    let kept = args.keep.map(|keep| (rows.len() as f64 * keep).round() as usize);
+    if let (Some(kept), Some(path)) = (kept, &args.filtered) {
+        let mut lines: Vec<usize> = rows.iter().rev().take(kept).map(|r| r.example).collect();
+        lines.sort_unstable();
+        write_kept(path, &read.records, &lines)?;
+    }
+    if args.json {
+        let ranking = rows.iter().map(|row| row.example).collect();
+        let found = Triage { pairs: rows.len(), falling, ranking, check: checked, kept };
+        out!("{}", serde_json::to_string_pretty(&found)?);
+        return Ok(());
+    }
+    if let Some(checked) = &checked {
+        out!("{}", check_text(checked));
+    }
     out!("{} pairs; y⁺ of {falling} is predicted to fall. The first {SHOWN} of the ranking:", rows.len());
     for row in rows.iter().take(SHOWN) {
         out!("  record {}: {}", row.example, explain(row));
     }
-    if let (Some(keep), Some(path)) = (args.keep, &args.filtered) {
-        let kept = (rows.len() as f64 * keep).round() as usize;
-        let mut lines: Vec<usize> = rows.iter().rev().take(kept).map(|r| r.example).collect();
-        lines.sort_unstable();
-        write_kept(path, &read.records, &lines)?;
+    if let (Some(kept), Some(path)) = (kept, &args.filtered) {
         out!("{kept} pairs written to {}", path.display());
     }
     Ok(())
@@ -187,38 +245,52 @@ fn after_training(
 }
 
 /// How well each score foretold which y⁺ fell.
-fn check(rows: &[TriageRow], after: &[f64], steps: usize, seed: u64) -> String {
+fn check(rows: &[TriageRow], after: &[f64], steps: usize, seed: u64) -> Check {
     let fell: Vec<bool> = after.iter().map(|&d| d < 0.0).collect();
-    let n = fell.iter().filter(|&&f| f).count();
-    let mut out = format!(
-        "After {steps} steps on the other half, y⁺ of {n} of {} held-out pairs has fallen. AUROC of \"y⁺ falls\", with the 95 % interval of a bootstrap over pairs:\n",
-        fell.len()
-    );
-    let mut lines = Vec::new();
-    for (name, score) in SCORES {
+    let foretold = |(name, score): &(&'static str, fn(&TriageRow) -> f64)| {
         let scores: Vec<f64> = rows.iter().map(score).collect();
-        let rng = &mut seed::rng(seed, name);
-        let cell = auroc_interval(&scores, &fell, RESAMPLES, rng)
-            .map_or("only one outcome".into(), |(a, [low, high])| format!("{a:.3}  [{low:.3}, {high:.3}]"));
-        lines.push(vec![name.to_owned(), cell]);
-    }
-    out += &report::aligned(&lines, 2);
-    out += "Pairs in fifths by data influence, from the lowest prediction: mean predicted (one step), mean measured, share that fell\n";
+        let found = auroc_interval(&scores, &fell, RESAMPLES, &mut seed::rng(seed, name));
+        Foretold {
+            score: name,
+            auroc: found.map(|(auroc, _)| auroc),
+            interval: found.map(|(_, interval)| interval),
+        }
+    };
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by(|&a, &b| rows[a].data_chosen.total_cmp(&rows[b].data_chosen));
-    let fifth = rows.len().div_ceil(5).max(1);
-    let mean = |of: &dyn Fn(usize) -> f64, part: &[usize]| {
-        part.iter().map(|&i| of(i)).sum::<f64>() / part.len() as f64
+    let fifth = |part: &[usize]| {
+        let mean = |of: &dyn Fn(usize) -> f64| part.iter().map(|&i| of(i)).sum::<f64>() / part.len() as f64;
+        Fifth {
+            predicted: mean(&|i| rows[i].data_chosen),
+            measured: mean(&|i| after[i]),
+            fell: mean(&|i| f64::from(u8::from(fell[i]))),
+        }
     };
-    let lines: Vec<Vec<String>> = order
-        .chunks(fifth)
-        .map(|part| {
-            vec![
-                format!("{:+.4}", mean(&|i| rows[i].data_chosen, part)),
-                format!("{:+.3}", mean(&|i| after[i], part)),
-                format!("{:.2}", mean(&|i| f64::from(u8::from(fell[i])), part)),
-            ]
-        })
-        .collect();
-    out + &report::aligned(&lines, 0)
+    Check {
+        steps,
+        pairs: fell.len(),
+        fell: fell.iter().filter(|&&f| f).count(),
+        scores: SCORES.iter().map(foretold).collect(),
+        fifths: order.chunks(rows.len().div_ceil(5).max(1)).map(fifth).collect(),
+    }
+}
+
+fn check_text(check: &Check) -> String {
+    let Check { steps, pairs, fell, .. } = check;
+    let mut out = format!(
+        "After {steps} steps on the other half, y⁺ of {fell} of {pairs} held-out pairs has fallen. AUROC of \"y⁺ falls\", with the 95 % interval of a bootstrap over pairs:\n"
+    );
+    let score = |found: &Foretold| {
+        let cell = match (found.auroc, found.interval) {
+            (Some(a), Some([low, high])) => format!("{a:.3}  [{low:.3}, {high:.3}]"),
+            _ => "only one outcome".into(),
+        };
+        vec![found.score.to_owned(), cell]
+    };
+    out += &report::aligned(&check.scores.iter().map(score).collect::<Vec<_>>(), 2);
+    out += "Pairs in fifths by data influence, from the lowest prediction: mean predicted (one step), mean measured, share that fell\n";
+    let fifth = |f: &Fifth| {
+        vec![format!("{:+.4}", f.predicted), format!("{:+.3}", f.measured), format!("{:.2}", f.fell)]
+    };
+    out + &report::aligned(&check.fifths.iter().map(fifth).collect::<Vec<_>>(), 0)
 }

@@ -12,6 +12,7 @@ use crate::score::{self, Item, NotFinite};
 use anyhow::Result;
 use ldyn_core::Error;
 use ldyn_core::diagnostics::{Bin, ResponseStats, TokenStats, reliability_into};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind in whose contexts the greedy choice is compared with the label.
 const CALIBRATED: &str = "chosen";
@@ -77,6 +78,12 @@ fn reliability(stats: &[TokenStats<f64>], labels: &[u32]) -> Result<Reliability,
         stats.iter().zip(labels).map(|(s, &label)| (s.argmax_logp.exp(), s.argmax == label as usize));
     reliability_into(greedy, &mut bins)?;
     Ok(Reliability::from(&bins))
+}
+
+/// Mean log π by kind.
+pub fn mean_logps(rows: &[ProbeRow]) -> BTreeMap<&str, f64> {
+    let kinds: BTreeSet<&str> = rows.iter().map(|row| row.kind.as_str()).collect();
+    kinds.into_iter().filter_map(|kind| Some((kind, mean_logp(rows, kind)?))).collect()
 }
 
 /// Mean log π of one kind over the rows that have it.

@@ -4,12 +4,13 @@ use crate::checkpoint::{self, Position, State};
 use crate::config::{self, Checkpoints, Study};
 use crate::data::{TokenizedRecord, Tokenizer};
 use crate::dynamics::gauge::Gauge;
+use crate::files;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::log;
 use crate::model::Model;
 use crate::monitor::{Moment, Monitor, Watched};
 use crate::probe::{self, When};
-use crate::progress::{Progress, StageBar};
+use crate::progress::{Event, Progress, StageBar};
 use crate::record::{Action, AlarmRow, CHECKPOINTS, Journal, JsonlWriter, Metrics, Rule};
 use crate::score::NotFinite;
 use crate::tensorboard::Board;
@@ -38,7 +39,7 @@ impl Watch<'_> {
         writer.write_all(alarms)?;
         for alarm in alarms {
             warn!(rule = alarm.rule.id(), step = alarm.step, kind = alarm.kind, action = ?alarm.action, "alarm: {}", alarm.evidence());
-            progress.say(&alarm.line());
+            progress.say_or_tell(&alarm.line(), &Event::Alarm(alarm));
         }
         let interventions = alarms.iter().filter_map(|alarm| match alarm.action {
             Action::Warn => None,
@@ -89,6 +90,16 @@ pub fn go_on_from(checkpoint: &Path, stage: &str) -> String {
         "{folder} is the run before that: go on from there with a smaller rate, --resume={folder} --set \
          stages.{stage}.learning_rate=RATE, or a smaller max_grad_norm"
     )
+}
+
+/// Tells scripts of a checkpoint.
+pub fn tell_checkpoint(progress: &Progress, state: &State, folder: &Path) {
+    progress.tell(&Event::Checkpoint {
+        stage: &state.identity.study.stages[state.stage].name,
+        step: state.position.as_ref().map(|position| position.course.step),
+        folder,
+        bytes: files::bytes(folder),
+    });
 }
 
 /// Writes what a stage reports.
@@ -203,6 +214,7 @@ impl Recorder<'_> {
         }
         tensors.extend(self.saver.reference.clone().map(|logps| ("reference".to_owned(), logps)));
         let folder = checkpoint::save(self.saver.run, &state, tensors)?;
+        tell_checkpoint(self.progress, &state, &folder);
         checkpoint::prune(self.saver.run, self.saver.config.save_total_limit)?;
         Ok(folder)
     }
@@ -237,7 +249,8 @@ impl train::Observer for Recorder<'_> {
             writer.write_all(&answers)?;
             alarms = watch.monitor.probe(moment(when), &rows, &answers);
         }
-        self.bar.probed(&rows, self.watch.as_ref().and_then(|watch| watch.monitor.squeeze_index()));
+        let squeeze = self.watch.as_ref().and_then(|watch| watch.monitor.squeeze_index());
+        self.bar.probed(when, &rows, squeeze, log::seconds(started));
         let mut interventions = Vec::new();
         if let Some(best) = &mut self.best {
             interventions = best.probe(model, when, &rows)?;

@@ -1,6 +1,7 @@
 //! What a run tells while it goes on: events on standard error as `-v` and `RUST_LOG` ask, progress as JSON.
 #![cfg(unix)]
 
+mod json;
 mod logs;
 
 use ldyn::demo::{self, Start};

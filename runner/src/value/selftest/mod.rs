@@ -14,9 +14,10 @@ use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor, Var};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 
 /// One check of one operation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OpReport {
     /// The method of [`Value`].
     pub op: &'static str,
