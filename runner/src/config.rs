@@ -108,10 +108,11 @@ pub struct ModelSource {
     /// Folder in the Hugging Face layout, tokenizer included, or a name on the hub: see [`crate::hub`].
     #[serde(alias = "model_name_or_path", skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// `config.json` of a model to initialise at random, instead of `path`.
+    /// `config.json` of a model to initialise at random, instead of `path`; its folder, or a name on the hub, of which
+    /// no weights are fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<PathBuf>,
-    /// `tokenizer.json` or the folder that holds it; by default that of `path` or beside `config`.
+    /// `tokenizer.json`, the folder that holds it, or a name on the hub; by default that of `path` or beside `config`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
 }
@@ -337,6 +338,12 @@ impl Study {
             }
             _ => {}
         }
+        // Beside a `config.json` on the hub is the tokenizer of the same name.
+        if let (Some(config), None) = (&self.model.config, &self.model.tokenizer)
+            && hub::is_named(Role::Config, config)?
+        {
+            self.model.tokenizer = Some(config.clone());
+        }
         for (role, named) in self.named_mut() {
             *named = hub::cached(role, named)?;
         }
@@ -388,7 +395,10 @@ impl Study {
     /// Every model and data file that it reads and that may be on the hub; models that its own stages save are not.
     pub fn named_mut(&mut self) -> Vec<(Role, &mut PathBuf)> {
         let mut files = vec![&mut self.data.train, &mut self.data.held_out, &mut self.probe.data];
-        let mut models: Vec<&mut PathBuf> = self.model.path.iter_mut().collect();
+        let ModelSource { path, config, tokenizer } = &mut self.model;
+        let shape = [(Role::Config, config), (Role::Tokenizer, tokenizer)];
+        let shape = shape.into_iter().filter_map(|(role, named)| Some((role, named.as_mut()?)));
+        let mut models: Vec<&mut PathBuf> = path.iter_mut().collect();
         for stage in &mut self.stages {
             files.push(&mut stage.text);
             models.extend(stage.reference.iter_mut());
@@ -400,7 +410,7 @@ impl Study {
         }
         models.retain(|folder| !folder.starts_with(&self.output));
         let files = files.into_iter().flatten().map(|file| (Role::File, file));
-        models.into_iter().map(|folder| (Role::Model, folder)).chain(files).collect()
+        models.into_iter().map(|folder| (Role::Model, folder)).chain(shape).chain(files).collect()
     }
 
     /// Whether a fault of the reference code is brought back.

@@ -57,14 +57,18 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
     plan.refuse_too_much(&study)
 }
 
-/// What the study names on the hub and the cache lacks.
+/// What the study names on the hub and the cache lacks, a repository once.
 fn missing(study: &mut Study) -> Result<Vec<Missing>> {
-    let mut found = Vec::new();
+    let mut found: Vec<Missing> = Vec::new();
     for (role, path) in study.named_mut() {
-        if let Some(missing) = hub::missing(role, path)?
-            && !found.contains(&missing)
-        {
-            found.push(missing);
+        let Some(missing) = hub::missing(role, path)? else { continue };
+        match found.iter_mut().find(|other| other.address == missing.address) {
+            Some(other) => {
+                let new = missing.files.into_iter().filter(|file| !other.files.contains(file));
+                let new: Vec<_> = new.collect();
+                other.files.extend(new);
+            }
+            None => found.push(missing),
         }
     }
     Ok(found)

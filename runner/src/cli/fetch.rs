@@ -1,5 +1,5 @@
 use crate::config;
-use crate::hub::{Address, Hub};
+use crate::hub::{Address, Hub, Role};
 use crate::progress::Progress;
 use anyhow::Result;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, progress: &Progress) -> Result<()> {
                 out!("{}", place.display());
             }
         } else {
-            out!("{}", Hub::from_env()?.fetch(&Address::parse(name)?, progress)?.display());
+            out!("{}", Hub::from_env()?.fetch(Role::Model, &Address::parse(name)?, progress)?.display());
         }
     }
     Ok(())

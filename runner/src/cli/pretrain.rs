@@ -8,10 +8,10 @@ use std::path::PathBuf;
 /// Example: ldyn pretrain --config config.json --tokenizer tokenizer.json --data hh.jsonl --output runs/base
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// `config.json` of the shape to initialise.
+    /// `config.json` of the shape to initialise, its folder, or a model on the hub: OWNER/NAME[@REVISION].
     #[arg(long)]
     config: PathBuf,
-    /// `tokenizer.json` or its folder [default: beside the config].
+    /// `tokenizer.json`, its folder, or a model on the hub [default: beside the config].
     #[arg(long)]
     tokenizer: Option<PathBuf>,
     /// Plain text (.txt, or .jsonl with `text` fields) to train on instead of the data's own text.

@@ -3,6 +3,10 @@
 //! at the old weights predicts Δ log π of every probed response, and scoring them at
 //! the new weights measures it. Added up over the run the predictions are the
 //! accumulated influence, and show where first order stops being enough.
+//!
+//! Both are computed with whole products, whatever the run's precision: a weight's change moves log π of rounded products
+//! not at all, or by a whole unit of bf16. Of a window's few hundredths of a nat that rounding leaves nothing to
+//! compare with a prediction (see the question on bf16 in [`crate::book::faq`]).
 
 use super::predict::{self, PerToken};
 use crate::data::TokenizedRecord;
@@ -11,6 +15,7 @@ use crate::probe::When;
 use crate::record::GaugeRow;
 use crate::score::{Item, NotFinite};
 use crate::train::displacement;
+use crate::value::Precision;
 use anyhow::Result;
 
 /// Where the model was at the last look, and what it said.
@@ -41,6 +46,7 @@ impl<'a> Gauge<'a> {
         records: &'a [TokenizedRecord],
         every: usize,
     ) -> Result<Self> {
+        let start = start.in_precision(Precision::Full);
         let mut gauge = Self { every, records, start, start_step, logps: Vec::new() };
         gauge.logps = gauge.logps_of(&gauge.start)?;
         Ok(gauge)
@@ -62,7 +68,7 @@ impl<'a> Gauge<'a> {
         }
         let items: Vec<Item> = self.records.iter().map(Item::from).collect();
         let predicted = predict::predicted(&self.start, &[&displacement(&self.start, model)?], &items)?;
-        let logps = self.logps_of(model)?;
+        let logps = self.logps_of(&model.in_precision(Precision::Full))?;
         let mut rows = Vec::new();
         for (i, record) in self.records.iter().enumerate() {
             for (j, (kind, _)) in record.responses.iter().enumerate() {

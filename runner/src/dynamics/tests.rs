@@ -2,11 +2,13 @@
 //! small models of every architecture.
 
 use super::decompose::{Detail, decompose};
+use super::gauge::Gauge;
 use super::triage::triage;
 use super::{kernel, predict};
 use crate::config::{self, Reduction, Stage};
 use crate::data::TokenizedRecord;
 use crate::model::{Model, small_models};
+use crate::probe::When;
 use crate::record::{Cause, Decomposition};
 use crate::score::{self, Item};
 use crate::seed;
@@ -368,4 +370,28 @@ fn predictions_of_rounded_products_add_up_and_are_near_those_of_whole_ones() {
             assert!(far > 0.0 && far < 0.05, "{name}: {} for {}", r.predicted, full.predicted);
         }
     }
+}
+
+#[test]
+fn the_gauge_of_a_run_in_bf16_computes_with_whole_products() {
+    let (name, model) = models().remove(0);
+    let init =
+        || Model::init(model.config.clone(), DType::F32, &Device::Cpu, &mut seed::rng(11, name)).unwrap();
+    let (_, record) = data(3);
+    let records = [record];
+    let rows = |precision| {
+        let mut model = init();
+        model.precision = precision;
+        let mut gauge = Gauge::new(&model, &records, 1).unwrap();
+        // The same step for both.
+        let (update, _) = run(&init(), &stage("dpo", SGD, 1e-3), 3, Detail::default());
+        move_along(&model, &update.whole().unwrap(), 1.0).unwrap();
+        gauge.after_step(&model, &When { stage: "dpo".into(), step: 1, examples_seen: 1 }, 1).unwrap()
+    };
+    let whole = rows(Precision::Full);
+    assert_eq!(rows(Precision::Bf16), whole);
+    assert!(
+        whole.iter().all(|r| (r.measured - r.predicted).abs() < 0.1 * r.measured.abs().max(1e-3)),
+        "{whole:?}"
+    );
 }

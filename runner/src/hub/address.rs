@@ -86,6 +86,11 @@ impl Address {
         Ok(Self { kind, id: format!("{owner}/{name}"), revision, file })
     }
 
+    /// Whether it begins with `hf://`.
+    pub(super) fn has_scheme(named: &Path) -> bool {
+        named.to_str().is_some_and(|text| text.starts_with(SCHEME))
+    }
+
     /// The address that is meant where a model is asked for. `OWNER/NAME` is a path where there is a folder
     /// `OWNER` here.
     ///

@@ -9,6 +9,7 @@
 //! .locks/models--OWNER--NAME/ETAG.lock
 //! ```
 
+use super::Role;
 use super::address::{Address, is_path};
 use crate::{files, model};
 use anyhow::{Context, Result};
@@ -114,8 +115,12 @@ impl Cached {
         files::write(&path, text.as_bytes())
     }
 
-    /// What a model's snapshot lacks, and it cannot be used without.
-    pub(super) fn lacks(&self, snapshot: &Path) -> Vec<String> {
+    /// What a model's snapshot lacks, and the role cannot do without.
+    pub(super) fn lacks(&self, role: Role, snapshot: &Path) -> Vec<String> {
+        if role != Role::Model {
+            let needed = Some(role.needed()).filter(|file| !snapshot.join(file).is_file());
+            return needed.into_iter().map(str::to_owned).collect();
+        }
         let known_absent = |file: &str| {
             let commit = snapshot.file_name().unwrap_or_default();
             self.folder.join(".no_exist").join(commit).join(file).exists()

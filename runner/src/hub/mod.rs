@@ -2,7 +2,7 @@
 //!
 //! | named | is |
 //! |---|---|
-//! | `EleutherAI/pythia-410m`, `EleutherAI/pythia-410m@step3000` | a model: wherever a model folder may be named |
+//! | `EleutherAI/pythia-410m`, `EleutherAI/pythia-410m@step3000` | a model: wherever a model folder may be named; its tokenizer or its shape alone where these may be |
 //! | `hf://EleutherAI/pythia-410m@step3000` | the same |
 //! | `hf://datasets/OWNER/NAME[@REVISION]/PATH` | a file: wherever a data file may be named |
 //!
@@ -35,6 +35,7 @@ pub use address::{Address, Kind};
 
 use crate::chat::Key;
 use crate::memory;
+use crate::model::{CONFIG, INDEX, WEIGHTS};
 use crate::progress::Progress;
 use anyhow::{Context, Result, bail, ensure};
 use cache::Cached;
@@ -52,6 +53,10 @@ const ENDPOINT: &str = "https://huggingface.co";
 pub enum Role {
     /// A model folder.
     Model,
+    /// A `tokenizer.json`, or the folder that holds it; of a model on the hub all but the weights.
+    Tokenizer,
+    /// The `config.json` of a model to initialise, or the folder that holds it.
+    Config,
     /// A data file.
     File,
 }
@@ -66,6 +71,7 @@ enum Found {
 ///
 /// - a model is a folder with a `config.json`; a folder of the cache, `models--OWNER--NAME`, which is its snapshot of
 ///   `main`; or an address on the hub whose files are in the cache;
+/// - a tokenizer or the shape of a model is a path, or an address of a model of which those files are in the cache;
 /// - a file is a path, or an address on the hub that is in the cache.
 ///
 /// # Errors
@@ -84,8 +90,16 @@ pub fn cached(role: Role, named: &Path) -> Result<PathBuf> {
 pub fn local(role: Role, named: &Path, progress: &Progress) -> Result<PathBuf> {
     match find(role, named)? {
         Found::Here(path) => Ok(path),
-        Found::Hub(address) => Hub::from_env()?.fetch(&address, progress),
+        Found::Hub(address) => Ok(role.place(Hub::from_env()?.fetch(role, &address, progress)?)),
     }
+}
+
+/// Whether an address on the hub is meant, in the cache or not.
+///
+/// # Errors
+/// A broken `hf://` address.
+pub fn is_named(role: Role, named: &Path) -> Result<bool> {
+    Ok(role.address(named)?.is_some())
 }
 
 /// Whether what is `named` is on the hub only.
@@ -103,31 +117,54 @@ pub fn is_remote(role: Role, named: &Path) -> Result<bool> {
 pub fn missing(role: Role, named: &Path) -> Result<Option<Missing>> {
     match find(role, named)? {
         Found::Here(_) => Ok(None),
-        Found::Hub(address) => Hub::from_env()?.missing(&address).map(Some),
+        Found::Hub(address) => Hub::from_env()?.missing(role, &address).map(Some),
     }
 }
 
-fn address(role: Role, named: &Path) -> Result<Option<Address>> {
-    match role {
-        Role::Model if named.exists() => Ok(None),
-        Role::Model => Address::of_model(named),
-        Role::File => Address::of_file(named),
+impl Role {
+    /// The address on the hub that is meant where this is asked for.
+    fn address(self, named: &Path) -> Result<Option<Address>> {
+        let is_json = named.extension().is_some_and(|ending| ending == "json");
+        match self {
+            Self::File => Address::of_file(named),
+            // A file that is missing here is no repository that is called so.
+            Self::Tokenizer | Self::Config if is_json && !Address::has_scheme(named) => Ok(None),
+            Self::Model | Self::Tokenizer | Self::Config if named.exists() => Ok(None),
+            Self::Model | Self::Tokenizer | Self::Config => Address::of_model(named),
+        }
+    }
+
+    /// What is meant of a folder.
+    fn place(self, path: PathBuf) -> PathBuf {
+        match self {
+            Self::Config if path.is_dir() => path.join(CONFIG),
+            _ => path,
+        }
+    }
+
+    /// The file of a model that is read in any case.
+    fn needed(self) -> &'static str {
+        match self {
+            Self::Tokenizer => TOKENIZER,
+            Self::Model | Self::Config | Self::File => CONFIG,
+        }
     }
 }
 
 fn find(role: Role, named: &Path) -> Result<Found> {
-    Ok(match address(role, named)? {
-        Some(address) => match Hub::from_env()?.cached(&address) {
+    Ok(match role.address(named)? {
+        Some(address) => match Hub::from_env()?.cached(role, &address) {
             Some(path) => {
                 debug!(%address, path = %path.display(), "found in the cache");
-                Found::Here(path)
+                Found::Here(role.place(path))
             }
             None => Found::Hub(address),
         },
-        None if role == Role::Model && !named.join(crate::model::CONFIG).is_file() => {
-            Found::Here(Cached::at(named).snapshot("main").unwrap_or_else(|| named.to_owned()))
+        None if role != Role::File && !named.join(role.needed()).is_file() => {
+            let path = Cached::at(named).snapshot("main").unwrap_or_else(|| named.to_owned());
+            Found::Here(role.place(path))
         }
-        None => Found::Here(named.to_owned()),
+        None => Found::Here(role.place(named.to_owned())),
     })
 }
 
@@ -228,13 +265,13 @@ impl Hub {
         self.token.is_some()
     }
 
-    /// Where an address lies in the cache, if it is whole there.
-    pub fn cached(&self, address: &Address) -> Option<PathBuf> {
+    /// Where an address lies in the cache, if all that the role needs is there.
+    pub fn cached(&self, role: Role, address: &Address) -> Option<PathBuf> {
         let cached = Cached::new(&self.cache, address);
         let snapshot = cached.snapshot(&address.revision)?;
         match &address.file {
             Some(file) => Some(snapshot.join(file)).filter(|path| path.is_file()),
-            None => cached.lacks(&snapshot).is_empty().then_some(snapshot),
+            None => cached.lacks(role, &snapshot).is_empty().then_some(snapshot),
         }
     }
 
@@ -242,13 +279,13 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::fetch`], but for being offline.
-    pub fn missing(&self, address: &Address) -> Result<Missing> {
+    pub fn missing(&self, role: Role, address: &Address) -> Result<Missing> {
         let cached = Cached::new(&self.cache, address);
         if self.offline {
             return Ok(Missing {
                 address: address.to_string(),
                 commit: None,
-                files: self.lacks(address).into_iter().map(|file| (file, None)).collect(),
+                files: self.lacks(role, address).into_iter().map(|file| (file, None)).collect(),
                 cache: self.cache.clone(),
             });
         }
@@ -260,7 +297,7 @@ impl Hub {
             }
             None => {
                 let Listed { commit, files } = client.listing(address)?;
-                (commit, wanted(address, &files)?)
+                (commit, wanted(role, address, &files)?)
             }
         };
         files.retain(|(file, _)| !cached.of_commit(&commit).join(file).exists());
@@ -268,28 +305,30 @@ impl Hub {
     }
 
     /// What is known to be missing without a request.
-    fn lacks(&self, address: &Address) -> Vec<String> {
+    fn lacks(&self, role: Role, address: &Address) -> Vec<String> {
         let cached = Cached::new(&self.cache, address);
         match (&address.file, cached.snapshot(&address.revision)) {
             (Some(file), _) => vec![file.clone()],
-            (None, Some(snapshot)) => cached.lacks(&snapshot),
-            (None, None) => vec!["all files".to_owned()],
+            (None, Some(snapshot)) => cached.lacks(role, &snapshot),
+            (None, None) if role == Role::Model => vec!["all files".to_owned()],
+            (None, None) => vec![role.needed().to_owned()],
         }
     }
 
-    /// Downloads what the cache lacks of an address, at its newest commit. Returns where it lies.
+    /// Downloads what the cache lacks of an address, as far as the role needs it, at its newest commit. Returns where it
+    /// lies.
     ///
     /// # Errors
     /// Offline; a repository, revision or file that is not there or that the token may not read; a server that cannot be
-    /// reached, or sends what is not what it announced; a model without safetensors; a full disk. What was downloaded
-    /// until then is kept, and gone on with.
-    pub fn fetch(&self, address: &Address, progress: &Progress) -> Result<PathBuf> {
+    /// reached, or sends what is not what it announced; a model without safetensors, or without what the role needs; a
+    /// full disk. What was downloaded until then is kept, and gone on with.
+    pub fn fetch(&self, role: Role, address: &Address, progress: &Progress) -> Result<PathBuf> {
         if self.offline {
             bail!(
                 "{address} is not whole in the cache {} (missing: {}), and HF_HUB_OFFLINE forbids to download it: unset it, or run \
                  `ldyn fetch {address}` where there is a network and bring the cache here",
                 self.cache.display(),
-                self.lacks(address).join(", ")
+                self.lacks(role, address).join(", ")
             )
         }
         let (client, cached) = (Client::new(self)?, Cached::new(&self.cache, address));
@@ -304,7 +343,7 @@ impl Hub {
             return Ok(known);
         }
         let Listed { commit, files } = client.listing(address)?;
-        let wanted = wanted(address, &files)?;
+        let wanted = wanted(role, address, &files)?;
         let snapshot = cached.of_commit(&commit);
         cached.create()?;
         for (file, _) in wanted.iter().filter(|(file, _)| !snapshot.join(file).is_file()) {
@@ -316,20 +355,23 @@ impl Hub {
             );
             download::file(&client, &cached, address, file, &remote, progress)?;
         }
-        for file in SMALL.iter().filter(|small| !wanted.iter().any(|(file, _)| file == *small)) {
+        for file in SMALL.iter().filter(|small| !files.iter().any(|(file, _)| file == *small)) {
             cached.set_absent(&commit, file)?;
         }
-        let lacking = cached.lacks(&snapshot);
+        let lacking = cached.lacks(role, &snapshot);
         ensure!(lacking.is_empty(), "{address} has no {}, which its index names", lacking.join(", "));
         cached.set_revision(&address.revision, &commit)?;
         Ok(snapshot)
     }
 }
 
+/// The tokenizer's file.
+const TOKENIZER: &str = "tokenizer.json";
+
 /// Files that a model may have beside its weights, and that are read or go along with what is trained from it.
 const SMALL: [&str; 7] = [
-    crate::model::CONFIG,
-    "tokenizer.json",
+    CONFIG,
+    TOKENIZER,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -337,11 +379,28 @@ const SMALL: [&str; 7] = [
     "generation_config.json",
 ];
 
-/// The files of a model that are needed, in the order to fetch them.
-fn wanted(address: &Address, files: &[(String, Option<u64>)]) -> Result<Vec<(String, Option<u64>)>> {
-    use crate::model::{CONFIG, INDEX, WEIGHTS};
+/// The files of a model that a role needs, in the order to fetch them.
+fn wanted(
+    role: Role,
+    address: &Address,
+    files: &[(String, Option<u64>)],
+) -> Result<Vec<(String, Option<u64>)>> {
     let has = |name: &str| files.iter().any(|(file, _)| file == name);
-    ensure!(has(CONFIG), "{address} has no {CONFIG}: it is no model in the layout of transformers");
+    ensure!(
+        role.needed() != CONFIG || has(CONFIG),
+        "{address} has no {CONFIG}: it is no model in the layout of transformers"
+    );
+    ensure!(
+        role != Role::Tokenizer || has(TOKENIZER),
+        "{address} has no {TOKENIZER}: take another revision or repository, or save one in Python \
+         (AutoTokenizer.from_pretrained(\"{address}\").save_pretrained(\"DIR\")) and give the folder"
+    );
+    let small = || SMALL.iter().filter_map(|small| files.iter().find(|(file, _)| file == small)).cloned();
+    match role {
+        Role::Config => return Ok(small().filter(|(file, _)| file == CONFIG).collect()),
+        Role::Tokenizer => return Ok(small().collect()),
+        Role::Model | Role::File => {}
+    }
     let is_weight = |file: &str| match (has(WEIGHTS), has(INDEX)) {
         (true, _) => file == WEIGHTS,
         (false, true) => file == INDEX || is_shard(file),
@@ -358,8 +417,7 @@ fn wanted(address: &Address, files: &[(String, Option<u64>)]) -> Result<Vec<(Str
             ""
         }
     );
-    let small = SMALL.iter().filter_map(|small| files.iter().find(|(file, _)| file == small));
-    Ok(small.chain(files.iter().filter(|(file, _)| is_weight(file))).cloned().collect())
+    Ok(small().chain(files.iter().filter(|(file, _)| is_weight(file)).cloned()).collect())
 }
 
 /// Whether a file is one of many that hold a model's weights, such as `model-00001-of-00002.safetensors`.

@@ -45,7 +45,7 @@ fn a_model_in_the_cache_is_found_by_its_folder_and_by_its_name() {
     let snapshots = repository.join("snapshots");
     assert_eq!(cached(Role::Model, &repository).unwrap(), snapshots.join("abc1"));
     let hub = hub(&[("HF_HUB_CACHE", cache.path().to_str().unwrap())]).unwrap();
-    let find = |name: &str| hub.cached(&Address::parse(name).unwrap());
+    let find = |name: &str| hub.cached(Role::Model, &Address::parse(name).unwrap());
     assert_eq!(find("EleutherAI/pythia-14m"), Some(snapshots.join("abc1")));
     assert_eq!(find("EleutherAI/pythia-14m@step3000"), Some(snapshots.join("def2")));
     assert_eq!(find("EleutherAI/pythia-14m@def2"), Some(snapshots.join("def2")));
@@ -67,7 +67,7 @@ fn a_model_in_the_cache_is_found_by_its_folder_and_by_its_name() {
     .unwrap();
     fs::write(snapshots.join("abc1/model.safetensors.index.json"), index).unwrap();
     assert_eq!(
-        hub.lacks(&Address::parse("EleutherAI/pythia-14m").unwrap()),
+        hub.lacks(Role::Model, &Address::parse("EleutherAI/pythia-14m").unwrap()),
         ["model-00002-of-00002.safetensors"]
     );
 }
@@ -75,10 +75,12 @@ fn a_model_in_the_cache_is_found_by_its_folder_and_by_its_name() {
 #[test]
 fn of_a_repository_only_what_is_needed_is_wanted() {
     let address = Address::parse("a/b").unwrap();
-    let names = |files: &[&str]| {
+    let of = |role: Role, files: &[&str]| {
         let files: Vec<_> = files.iter().map(|file| ((*file).to_owned(), None)).collect();
-        wanted(&address, &files).map(|files| files.into_iter().map(|(file, _)| file).collect::<Vec<_>>())
+        wanted(role, &address, &files)
+            .map(|files| files.into_iter().map(|(file, _)| file).collect::<Vec<_>>())
     };
+    let names = |files: &[&str]| of(Role::Model, files);
     let whole = [
         "README.md",
         "model.safetensors",
@@ -99,4 +101,35 @@ fn of_a_repository_only_what_is_needed_is_wanted() {
     assert_eq!(names(&shards).unwrap(), shards[..4]);
     assert!(names(&["config.json", "pytorch_model.bin"]).unwrap_err().to_string().contains("pickled"));
     assert!(names(&["model.safetensors"]).unwrap_err().to_string().contains("config.json"));
+    // No weights for a shape or a tokenizer, and none are needed.
+    assert_eq!(of(Role::Config, &whole).unwrap(), ["config.json"]);
+    assert_eq!(of(Role::Tokenizer, &whole).unwrap(), ["config.json", "tokenizer.json"]);
+    assert_eq!(of(Role::Tokenizer, &["tokenizer.json"]).unwrap(), ["tokenizer.json"]);
+    assert!(of(Role::Tokenizer, &["config.json"]).unwrap_err().to_string().contains("AutoTokenizer"));
+    assert!(of(Role::Config, &["tokenizer.json"]).unwrap_err().to_string().contains("no config.json"));
+}
+
+#[test]
+fn a_shape_and_a_tokenizer_are_files_folders_or_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = |role, name: &str| cached(role, &folder.path().join(name)).unwrap();
+    fs::create_dir(folder.path().join("shape")).unwrap();
+    for file in ["shape/config.json", "shape/tokenizer.json"] {
+        fs::write(folder.path().join(file), "{}").unwrap();
+    }
+    for name in ["shape", "shape/config.json"] {
+        assert_eq!(here(Role::Config, name), folder.path().join("shape/config.json"));
+    }
+    for name in ["shape", "shape/tokenizer.json", "nowhere", "nowhere/tokenizer.json"] {
+        assert_eq!(here(Role::Tokenizer, name), folder.path().join(name));
+    }
+    // A file that is not there is no repository, and a name needs no ending.
+    for role in [Role::Config, Role::Tokenizer] {
+        assert!(!is_named(role, Path::new("nobody/config.json")).unwrap());
+        assert!(is_named(role, Path::new("nobody/pythia-14m@step3000")).unwrap());
+        assert!(is_named(role, Path::new("hf://nobody/config.json")).unwrap());
+        assert!(is_named(role, Path::new("hf://nobody/pythia/config.json")).is_err());
+        // The tests of a package run in its folder.
+        assert!(!is_named(role, Path::new("src/hub")).unwrap());
+    }
 }

@@ -149,6 +149,12 @@ impl Model {
         })
     }
 
+    /// The same model, its weights shared, with products in another precision.
+    pub fn in_precision(&self, precision: Precision) -> Self {
+        let shared = Self::of(self.config.clone(), self.params.clone(), self.dtype, &self.device);
+        Self { checkpoint: self.checkpoint, precision, ..shared }
+    }
+
     /// A model of its own, its weights rounded to numbers of another type; it computes in its own.
     ///
     /// # Errors

@@ -192,7 +192,7 @@ fn blocks_that_run_again_give_the_same_gradients_to_the_bit() {
 #[test]
 fn reference_log_probs_of_one_precision_are_not_taken_for_those_of_another() {
     let stage = stage("objective='dpo'");
-    let (examples, preference) = (examples(&stage), stage.preference().unwrap());
+    let (mut examples, preference) = (examples(&stage), stage.preference().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let mut reference = model_of(DType::F32, "reference");
     let score =
@@ -208,4 +208,8 @@ fn reference_log_probs_of_one_precision_are_not_taken_for_those_of_another() {
     for other in [reference.copy().unwrap(), again] {
         assert_eq!(score(&other), (rounded.clone(), true));
     }
+    // So does training.
+    examples.iter_mut().zip(rounded).for_each(|(example, logps)| example.reference = Some(logps));
+    let (means, _) = step(&reference, &stage, &examples);
+    assert_eq!((means.ratio_chosen, means.ratio_rejected), (0.0, 0.0));
 }

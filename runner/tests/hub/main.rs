@@ -31,6 +31,11 @@ fn files() -> &'static BTreeMap<String, Vec<u8>> {
         files.insert("models/acme/tiny/README.md".into(), b"# Tiny".to_vec());
         files.insert("models/acme/pickled/config.json".into(), b"{}".to_vec());
         files.insert("models/acme/pickled/pytorch_model.bin".into(), b"a program".to_vec());
+        // The same tokenizer in other bytes, without a model.
+        let tokenizer = files["models/acme/tiny/tokenizer.json"].clone();
+        files.insert("models/acme/words/tokenizer.json".into(), [&tokenizer[..], b"\n"].concat());
+        let config = files["models/acme/tiny/tokenizer_config.json"].clone();
+        files.insert("models/acme/words/tokenizer_config.json".into(), config);
         files.insert(
             "datasets/acme/pairs/data/train.jsonl".into(),
             fs::read(folder.path().join(demo::TRAIN)).unwrap(),
@@ -338,6 +343,116 @@ fn no_log_shows_the_token_or_a_piece_of_it() {
     let said = said(&output);
     assert!(said.contains("WARN") && said.contains("503") && said.contains("[key]"), "{said}");
     assert!(!has_a_piece_of_the_token(&said), "{said}");
+}
+
+/// A study that begins with random weights of the hub's shape, and with its tokenizer.
+const SHAPE: &str = "output = 'run'\n[model]\nconfig = 'acme/tiny'\n[data]\ntrain = 'hf://datasets/acme/pairs/data/train.jsonl'\nlimit = 8\nmax_length = 128\nmax_prompt_length = 64\n\
+    [probe]\nprompts = 2\n[[stages]]\nobjective = 'pretrain'\nblock_length = 32\nmax_steps = 1\n";
+
+#[test]
+fn a_shape_and_its_tokenizer_come_without_weights() {
+    let place = Place::new();
+    fs::write(place.path("study.toml"), SHAPE).unwrap();
+    let checked = place.command(&["check", "study.toml"]).output().unwrap();
+    failed(&checked, &["to download: acme/tiny: config.json (", "tokenizer.json (", "ldyn fetch study.toml"]);
+    let listed = said(&checked);
+    assert_eq!(
+        (listed.matches("config.json (").count(), listed.matches("acme/tiny:").count()),
+        (2, 1),
+        "{listed}"
+    );
+    assert!(!listed.contains(WEIGHTS) && !place.cached().exists(), "{listed}");
+    let offline = place.command(&["run", "study.toml"]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    failed(&offline, &["acme/tiny is not whole in the cache", "missing: config.json"]);
+
+    let told = place.succeeds(&["run", "study.toml", "--json"]);
+    let events: Vec<serde_json::Value> =
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |name: &str| -> Vec<&serde_json::Value> {
+        events.iter().filter(|event| event["event"] == name).map(|event| &event["file"]).collect()
+    };
+    let names = of("download");
+    assert_eq!(names, of("downloaded"));
+    assert!(names.iter().any(|name| *name == "tokenizer.json"), "{names:?}");
+    assert!(names.iter().all(|name| *name != WEIGHTS), "{names:?}");
+    let asked = place.hub.requests();
+    assert!(asked.iter().all(|request| !request.path.contains(WEIGHTS)), "{asked:?}");
+
+    let snapshot = place.cached().join("snapshots").join(COMMIT);
+    // That a file was not asked for does not say that there is none.
+    let absent = all_files(&place.cached().join(".no_exist"));
+    assert!(absent.iter().all(|path| !path.ends_with("tokenizer.json")), "{absent:?}");
+    assert!(absent.iter().any(|path| path.ends_with("chat_template.jinja")), "{absent:?}");
+    let config = fs::read_to_string(place.path("run/config.toml")).unwrap();
+    assert!(config.contains(&format!("config = \"{}\"", snapshot.join("config.json").display())), "{config}");
+    assert!(config.contains(&format!("tokenizer = \"{}\"", snapshot.display())), "{config}");
+    let manifest = ldyn::record::read_manifest(&place.path("run")).unwrap();
+    let tokenizer = &files()["models/acme/tiny/tokenizer.json"];
+    assert_eq!(manifest.hashes.tokenizer, sha256(tokenizer));
+    // What belongs to the tokenizer goes along with the trained model.
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        let saved = fs::read(place.path("run/pretrain").join(name)).unwrap();
+        assert_eq!(saved, files()[&format!("models/acme/tiny/{name}")]);
+    }
+
+    // All is there now, and the run is the one that it was.
+    for arguments in [&["check", "study.toml"][..], &["run", "study.toml", "--resume"]] {
+        let output = place.command(arguments).env("HF_HUB_OFFLINE", "1").output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let flags = ["--data", "hf://datasets/acme/pairs/data/train.jsonl", "--output", "other"];
+    let short = [
+        "--set",
+        "stages.0.max_steps=1",
+        "--set",
+        "stages.0.block_length=32",
+        "--set",
+        "data.max_length=128",
+    ];
+    let verb = [
+        "pretrain",
+        "--config",
+        "acme/tiny",
+        "--tokenizer",
+        "acme/tiny",
+        "--set",
+        "data.max_prompt_length=64",
+    ];
+    place.succeeds(&[&verb[..], &flags, &short].concat());
+    assert!(place.hub.requests().is_empty());
+    // Without weights it is no model: they are fetched where one is asked for, and nothing else of it.
+    place.succeeds(&GENERATE);
+    let asked: Vec<String> = place.hub.requests().into_iter().map(|request| request.path).collect();
+    assert!(asked.iter().any(|path| path.contains(WEIGHTS)), "{asked:?}");
+    assert!(!asked.iter().any(|path| path.contains("tokenizer")), "{asked:?}");
+}
+
+#[test]
+fn a_tokenizer_may_come_from_another_repository() {
+    let place = Place::new();
+    fs::write(place.path("study.toml"), STUDY).unwrap();
+    let words = format!("model.tokenizer=acme/words@{COMMIT}");
+    place.succeeds(&["fetch", "study.toml", "--set", &words]);
+    place.hub.requests();
+    place.succeeds(&["run", "study.toml", "--set", &words]);
+    assert!(place.hub.requests().is_empty());
+    let hashes = ldyn::record::read_manifest(&place.path("run")).unwrap().hashes;
+    assert_eq!(hashes.tokenizer, sha256(&files()["models/acme/words/tokenizer.json"]));
+    // Of another one the run is not.
+    place.fails(&["run", "study.toml", "--resume"], &["the tokenizer changed"]);
+
+    let with = |key: &str| ["check".to_owned(), "shape.toml".to_owned(), "--set".to_owned(), key.to_owned()];
+    fs::write(place.path("shape.toml"), SHAPE).unwrap();
+    for (key, words) in [
+        ("model.config=acme/words", &["acme/words has no config.json"][..]),
+        ("model.tokenizer=acme/pickled", &["acme/pickled has no tokenizer.json", "AutoTokenizer"]),
+        ("model.tokenizer=acme/none", &["acme/none", "is the name right"]),
+        // No request for what looks like a file.
+        ("model.config=shapes/config.json", &["cannot read shapes/config.json"]),
+    ] {
+        let arguments = with(key);
+        place.fails(&arguments.each_ref().map(String::as_str), words);
+    }
 }
 
 #[test]
